@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# -- the call --------------------------------------------------------------------------------------------------------
+# -- the call --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CutOff:
     heard_ms: int
 
 
-# -- cues: what makes the agent speak --------------------------------------------------------------------------------
+# -- cues: what makes the agent speak --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class CallEnded:
 
 Cue = CallStarted | CallerPressed | CallEnded
 
-# -- lines: what the agent says --------------------------------------------------------------------------------------
+# -- lines: what the agent says --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class HangUp:
 
 Line = str | Say | Pause | HangUp
 
-# -- speech events: what a provider's voice tells a turn ---------------------------------------------------------------
+# -- speech events: what a provider's voice tells a turn -------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

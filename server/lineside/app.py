@@ -1,0 +1,289 @@
+"""Composition: which concrete part plays which role is decided here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.resources import files
+from typing import Self
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lineside.agents.host import AgentHost
+from lineside.agents.loader import load as load_agent
+from lineside.agents.shapes import factory_of
+from lineside.audio.formats import AudioFormat
+from lineside.call import Call, CallOptions
+from lineside.calls import Calls
+from lineside.carriers.twilio_rest import TwilioRest
+from lineside.errors import LinesideError, SettingsError
+from lineside.events import CallInfo
+from lineside.observe.log import call_log
+from lineside.observe.timeline import Note, Timeline
+from lineside.ports import Voice
+from lineside.settings import Settings
+from lineside.settings import load as load_settings
+from lineside.speech.deepgram import DeepgramOptions, DeepgramVoice
+from lineside.stretch import SpeakingOptions
+from lineside.talk.feed import Feed
+from lineside.talk.speakable import speakable
+from lineside.turn import TurnOptions
+from lineside.web.desk import Desk
+from lineside.web.guard import Guard
+from lineside.web.voice import routes
+
+LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
+
+Watcher = Callable[[CallInfo, Note], None]
+
+
+@asynccontextmanager
+async def local_voice(kind: str = "espeak") -> AsyncIterator[str]:
+    """The provider stand-in as a process of its own, which ends with this one; gives its ws:// address.
+
+    Raises:
+        LinesideError: it did not start.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "lineside.standin.provider",
+        "--port",
+        "0",
+        "--voice",
+        kind,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    if process.stdout is None or process.stdin is None:  # never: both were asked for
+        raise LinesideError("the local voice has no pipes")
+    try:
+        try:
+            async with asyncio.timeout(LOCAL_VOICE_START):
+                line = (await process.stdout.readline()).decode().strip()
+        except TimeoutError:
+            line = ""
+        if not line.startswith("listening on "):
+            raise LinesideError("the local voice did not start; `pip install 'lineside[demo]'` brings what it needs")
+        yield line.removeprefix("listening on ")
+    finally:
+        process.stdin.close()  # its sign to stop
+        try:
+            async with asyncio.timeout(5):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+class Bridge:
+    """Everything that takes calls in one process. Enter it on the media loop.
+
+    Args:
+        agent: an agent of any shape; None for the one that the settings name.
+        watcher: told of every note of every call, for whoever wants to watch.
+        voices: instead of those that the settings name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        agent: object | None = None,
+        *,
+        watcher: Watcher | None = None,
+        voices: list[Voice] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._watcher = watcher
+        self._voices = voices
+        self._accounts = settings.accounts()
+        if settings.lineside.public_url:
+            settings.check_url("LINESIDE_PUBLIC_URL", settings.lineside.public_url, "https")
+        if voices is None:
+            check_voices(settings)
+        self._factory = load_agent(settings.lineside.agent) if agent is None else factory_of(agent)
+        self._options = _call_options(settings)
+        self._stack = AsyncExitStack()
+        self.calls = Calls(most=settings.lineside.calls_max, most_waiting=settings.lineside.calls_waiting_max)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._voices is None:
+                self._voices = [
+                    await stack.enter_async_context(_voice(name, self.settings)) for name in self.settings.voices
+                ]
+            own_thread = self.settings.lineside.agent_loop == "thread"
+            self._host = await stack.enter_async_context(AgentHost(self._factory, own_thread=own_thread))
+            self._rest = await stack.enter_async_context(TwilioRest(self._accounts))
+            await stack.enter_async_context(self.calls)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    def desk(self) -> Desk:
+        lineside = self.settings.lineside
+        guard = Guard(self._accounts, lineside.public_url or None, self.settings.trusted_proxies)
+        secret = lineside.secret.get_secret_value().encode()
+        return Desk(
+            guard,
+            self.calls,
+            self._make_call,
+            secret=secret or None,
+            allow_plain=self._plain_streams(),
+            worker=lineside.worker,
+        )
+
+    def _plain_streams(self) -> bool:
+        return self.settings.lineside.allow_plain or self.settings.lineside.public_url.startswith("http://")
+
+    def _make_call(self, info: CallInfo) -> Call:
+        listeners = [call_log(info)]
+        if (watcher := self._watcher) is not None:
+            listeners.append(lambda note: watcher(info, note))
+        timeline = Timeline(asyncio.get_running_loop().time, *listeners)
+        return Call(info, self._host.open(info), self._voices or [], self._rest, timeline, self._options)
+
+
+def check_voices(settings: Settings) -> None:
+    """Raises:
+    SettingsError: a voice that is named does not exist, or lacks what it needs.
+    """
+    if not settings.voices:
+        raise SettingsError("LINESIDE_VOICE is empty; expected deepgram or local")
+    for name in settings.voices:
+        if name == "deepgram":
+            settings.check_url("DEEPGRAM_BASE_URL", settings.deepgram.base_url, "wss")
+            if not settings.deepgram.api_key.get_secret_value():
+                raise SettingsError(
+                    "DEEPGRAM_API_KEY is not set. Set it, or choose the local voice, which needs no key: "
+                    "LINESIDE_VOICE=local"
+                )
+            with _named("DEEPGRAM_ENCODING, DEEPGRAM_SAMPLE_RATE"):
+                AudioFormat(settings.deepgram.encoding, settings.deepgram.sample_rate)
+        elif name != "local":
+            raise SettingsError(f"LINESIDE_VOICE: there is no voice {name!r}; expected deepgram or local")
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except LinesideError as exc:
+        raise SettingsError(f"{setting}: {exc}") from None
+
+
+@asynccontextmanager
+async def _voice(name: str, settings: Settings) -> AsyncIterator[Voice]:
+    """One configured voice, with the process that it may need."""
+    deepgram = settings.deepgram
+    options = DeepgramOptions(
+        api_key=deepgram.api_key.get_secret_value(),
+        base_url=deepgram.base_url,
+        model=deepgram.model,
+        audio=AudioFormat(deepgram.encoding, deepgram.sample_rate),
+        speed="" if deepgram.speed is None else f"{deepgram.speed:g}",
+    )
+    if name == "deepgram":
+        yield DeepgramVoice(name, options)
+        return
+    async with local_voice() as url:
+        yield DeepgramVoice(name, DeepgramOptions(api_key="local", base_url=url, audio=options.audio))
+
+
+def _call_options(settings: Settings) -> CallOptions:
+    lineside = settings.lineside
+    speaking = SpeakingOptions(
+        lead=lineside.lead_s,
+        feed=Feed(ahead=lineside.ahead_s, low=lineside.flush_below_s),
+        prepare_text=speakable if lineside.clean_text else str,
+        apology=files("lineside").joinpath("assets/apology.ulaw").read_bytes(),
+    )
+    return CallOptions(
+        turn=TurnOptions(speaking, agent_timeout=lineside.agent_timeout_s),
+        greeting_delay=lineside.greeting_delay_ms / 1000,
+    )
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def starlette_app(bridge: Bridge) -> Starlette:
+    """The web side of a bridge that is entered already."""
+    return Starlette(
+        routes=[*routes(bridge.desk()), Route("/healthz", _health), Route("/readyz", _health)],
+    )
+
+
+class LinesideApp:
+    """An ASGI application; see `asgi`."""
+
+    def __init__(self, make_bridge: Callable[[], Bridge]) -> None:
+        self._make_bridge = make_bridge
+        self._app: ASGIApp | None = None
+        self._starting: asyncio.Lock | None = None
+        self._stack = AsyncExitStack()
+        self.bridge: Bridge | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Start and stop with an application that this one is mounted in: `Starlette(lifespan=voice.lifespan)`."""
+        await self._start()
+        try:
+            yield
+        finally:
+            self._app = None
+            await self._stack.aclose()
+
+    async def _start(self) -> ASGIApp:
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._app is None:
+                self.bridge = await self._stack.enter_async_context(self._make_bridge())
+                self._app = starlette_app(self.bridge)
+            return self._app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._serve_lifespan(receive, send)
+            return
+        # Mounted without its lifespan, it starts with the first request.
+        app = self._app or await self._start()
+        await app(scope, receive, send)
+
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(self.lifespan())
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except LinesideError as exc:
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def asgi(
+    agent: object | None = None, settings: Settings | None = None, *, watcher: Watcher | None = None
+) -> LinesideApp:
+    """An ASGI application that takes calls, to serve by itself or to mount in an application of yours.
+
+    Args:
+        agent: a class, a factory, or an async generator function; None for what LINESIDE_AGENT names.
+        settings: None to load them from the environment, `.env` and the TOML file.
+        watcher: told of every note of every call.
+
+    Mounted, it needs its lifespan: `Starlette(routes=[Mount("/phone", app)], lifespan=app.lifespan)`. Without, it
+    starts with the first request and its calls are cut when the process ends.
+    """
+    return LinesideApp(lambda: Bridge(settings or load_settings(), agent, watcher=watcher))

@@ -1,0 +1,308 @@
+"""One phone call, from the webhook to its end. The only file that knows the order of things.
+
+A call is keyed by the carrier's call id. Legs attach to it and detach from it; the agent and the voice live as long as
+the call. One turn runs at a time, as one task. What the caller does arrives as plain calls; `Turns` decides; the call
+acts at once: fall silent first, ask questions later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lineside.alarm import Alarm
+from lineside.errors import CarrierError
+from lineside.events import CallEnded, CallerPressed, CallInfo, CallStarted, Cue, CutOff
+from lineside.observe.timeline import Timeline
+from lineside.ports import AgentSession, Carrier, Leg, Speech, Voice
+from lineside.talk.ledger import Pace
+from lineside.talk.playout import RoundTrip
+from lineside.talk.turns import Decision, on_key
+from lineside.turn import Outcome, Turn, TurnOptions
+
+MOST_KEPT = 32  # keys pressed while the agent may not be interrupted; more are dropped, the oldest first
+KEPT_POLL = 0.1  # s between looks whether the agent may be interrupted now
+HANG_UP_GRACE = 2.0  # s for the carrier to close the leg after it agreed to hang up
+FAREWELL = 5.0  # s for the agent's answer to CallEnded
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How a call goes. Times in seconds."""
+
+    turn: TurnOptions
+    greeting_delay: float = 0.0
+    """Between the leg's start and our first audio: some media paths swallow the first moments."""
+    attach_timeout: float = 30.0
+    """For the first leg to come after the webhook."""
+    reattach_timeout: float = 10.0
+    """For a new leg, after one was lost without the carrier saying that the call is over."""
+
+
+class Call:
+    """A call in progress. `run` is its life; everything else may be called at any time, from the media loop."""
+
+    def __init__(
+        self,
+        info: CallInfo,
+        agent: AgentSession,
+        voices: Sequence[Voice],
+        carrier: Carrier,
+        timeline: Timeline,
+        options: CallOptions,
+    ) -> None:
+        self.info = info
+        self.timeline = timeline
+        self.trip = RoundTrip()
+        self._agent = agent
+        self._voices = voices
+        self._carrier = carrier
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._leg: Leg | None = None
+        self._leg_ready = False
+        self.n_legs = 0  # that have attached so far
+        self.leaving = False  # hanging up: the carrier need not bring the caller back
+        self.on_audio: Callable[[bytes], None] | None = None  # who listens to the caller
+        self._leg_timer: asyncio.TimerHandle | None = None
+        self._cues: deque[Cue] = deque()
+        self._cue_came = Alarm()
+        self._kept: deque[str] = deque(maxlen=MOST_KEPT)
+        self._turn: Turn | None = None
+        self._turn_task: asyncio.Task[Outcome] | None = None
+        self._n_turns = 0
+        self._cut_off: CutOff | None = None  # of the last turn, until a cue tells it
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> str:
+        """Talk until the call is over; returns why it ended. Everything opened here is closed on return."""
+        self.timeline.note("call_started")
+        self._wait_for_leg(self._options.attach_timeout, "never connected")
+        try:
+            async with AsyncExitStack() as stack:
+                voices = [(await stack.enter_async_context(voice.connect()), Pace()) for voice in self._voices]
+                talk = self._loop.create_task(self._talk(voices), name=f"call {self.info.call_id}")
+                try:
+                    ends: list[asyncio.Future[Any]] = [talk, self._ended]
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    await self._stop(talk)
+            reason = self._ended.result()
+            self.timeline.note("call_ended", reason=reason)
+            await self._farewell(reason)
+        finally:
+            self._agent.close()
+        return reason
+
+    async def _stop(self, talk: asyncio.Task[None]) -> None:
+        """The conversation is over, by its own end, by the call's, or because we are being cancelled."""
+        if self._leg_timer is not None:
+            self._leg_timer.cancel()
+        if self._turn is not None and self._cut_off is None:
+            self._cut_off = self._turn.account()
+        talk.cancel()
+        if self._leg is not None:
+            self._leg.close()
+            self._leg, self._leg_ready = None, False
+        await asyncio.wait([talk])
+        self.end("error")  # unless a better reason is known
+        if not talk.cancelled():
+            talk.result()
+
+    async def _talk(self, voices: list[tuple[Speech, Pace]]) -> None:
+        """Turn after turn, until one hangs up."""
+        self._cues.append(CallStarted())
+        while True:
+            while not self._cues:
+                await self._cue_came.wait(None)
+            if await self._take_turn(self._cues.popleft(), voices) is Outcome.HANG_UP:
+                await self._hang_up()
+                self.end("agent")
+                return
+            self._answer_kept()
+
+    async def _take_turn(self, cue: Cue, voices: list[tuple[Speech, Pace]]) -> Outcome | None:
+        """Let the agent answer a cue; None when it was interrupted."""
+        self._n_turns += 1
+        cue = replace(cue, cut_off=self._cut_off)
+        self._cut_off = None
+        self.timeline.note("turn_started", turn=self._n_turns, cue=cue)
+        self._turn = turn = Turn(self._n_turns, cue, self, self._agent, voices, self._options.turn, self._loop.time)
+        if self._cues:  # a newer cue has the floor: the agent is told of this one, and not waited for
+            turn.close()
+            self._turn = None
+            return None
+        self._turn_task = task = self._loop.create_task(turn.run(), name=f"turn {self._n_turns}")
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._turn = self._turn_task = None
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        if task.cancelled():
+            return None
+        self.timeline.note("turn_ended", turn=turn.number, text=turn.text)
+        self._cut_off = turn.account()
+        return task.result()
+
+    async def _hang_up(self) -> None:
+        """End the call at the carrier; if its REST side fails, closing the leg ends it too."""
+        self.timeline.note("hanging_up")
+        self.leaving = True
+        try:
+            await self._carrier.hang_up(self.info.call_id, self.info.account_id)
+        except CarrierError as exc:
+            self.timeline.note("hang_up_failed", error=str(exc))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANG_UP_GRACE):
+                await asyncio.shield(self._ended)
+
+    async def _farewell(self, reason: str) -> None:
+        """Tell the agent that it is over, for its own book-keeping."""
+        rung = Alarm()
+        reply = self._agent.reply(CallEnded(reason, cut_off=self._cut_off), rung.ring)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    while not reply.done:
+                        while reply.take() is not None:
+                            pass
+                        if not reply.done:
+                            await rung.wait(None)
+            if reply.error is not None:
+                self.timeline.note("agent_failed", error=str(reply.error))
+        finally:
+            reply.close()
+
+    def end(self, reason: str) -> None:
+        """The call is over. Only the first reason counts."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    @property
+    def over(self) -> bool:
+        return self._ended.done()
+
+    # -- legs ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def leg(self) -> Leg | None:
+        """Where audio may be sent now; see `lineside.stretch.Stage`."""
+        return self._leg if self._leg_ready else None
+
+    @property
+    def connected(self) -> bool:
+        return self._leg is not None
+
+    def attach(self, leg: Leg) -> None:
+        """A leg has come. A former one, if it is still there, is closed: the carrier has given it up."""
+        resumed = self.n_legs > 0
+        if self._leg is not None:
+            former, self._leg = self._leg, None
+            self._fall_silent()
+            former.close()
+        self.timeline.note("leg_attached", stream=leg.stream_id, resumed=resumed)
+        self._leg, self._leg_ready = leg, False
+        self.n_legs += 1
+        self.trip = RoundTrip()
+        if self._leg_timer is not None:
+            self._leg_timer.cancel()
+        if resumed:
+            self._cue(CallStarted(resumed=True))
+        if self._options.greeting_delay > 0 and not resumed:
+            self._leg_timer = self._loop.call_later(self._options.greeting_delay, self._open_leg, leg)
+        else:
+            self._open_leg(leg)
+
+    def _open_leg(self, leg: Leg) -> None:
+        if self._leg is leg:
+            self._leg_ready = True
+            if self._turn is not None:
+                self._turn.wake()
+
+    def left(self, leg: Leg, *, stopped: bool) -> None:
+        """A leg is gone; see `lineside.ports.LegListener`."""
+        if leg is not self._leg:
+            return
+        self.timeline.note("leg_left", stream=leg.stream_id, stopped=stopped)
+        self._leg, self._leg_ready = None, False
+        if stopped:
+            leg.close()
+            self.end("caller")
+        elif not self.over:
+            self._fall_silent()
+            self._wait_for_leg(self._options.reattach_timeout, "lost")
+
+    def _wait_for_leg(self, timeout: float, reason: str) -> None:
+        self._leg_timer = self._loop.call_later(timeout, self.end, reason)
+
+    def marked(self, name: str) -> None:
+        if self._turn is not None:
+            self._turn.marked(name)
+
+    # -- what the caller does ------------------------------------------------------------------------------------------
+
+    def pressed(self, digit: str) -> None:
+        self.timeline.note("caller_pressed", digit=digit)
+        match self._decide():
+            case Decision.KEEP:
+                self._kept.append(digit)
+                if len(self._kept) == 1:
+                    self._loop.call_later(KEPT_POLL, self._look_again)
+            case Decision.INTERRUPT:
+                self._interrupt(CallerPressed(digit))
+            case Decision.REPLY:
+                self._cue(CallerPressed(digit))
+
+    def _decide(self) -> Decision:
+        if self._kept or self._turn is None:  # what was kept comes first
+            return Decision.KEEP if self._kept else Decision.REPLY
+        return on_key(turn_running=True, interruptible=self._turn.interruptible())
+
+    def _look_again(self) -> None:
+        """Keys were kept because the agent could not be interrupted: can it be now?"""
+        if not self._kept or self.over:
+            return
+        if self._turn is not None and not self._turn.interruptible():
+            self._loop.call_later(KEPT_POLL, self._look_again)
+            return
+        if self._turn is not None:
+            self._fall_silent()
+        self._answer_kept()
+
+    def _answer_kept(self) -> None:
+        while self._kept:
+            self._cue(CallerPressed(self._kept.popleft()))
+
+    def _interrupt(self, cue: Cue) -> None:
+        self._fall_silent()
+        self._cue(cue)
+
+    def _fall_silent(self) -> None:
+        """Stop the turn: our fence and the carrier's clear now, the agent and the provider in their own time."""
+        if self._turn is None or self._turn_task is None:
+            return
+        self._cut_off = self._turn.hold()
+        self.timeline.note("turn_cut", turn=self._turn.number, text=self._turn.text, cut_off=self._cut_off)
+        self._turn_task.cancel()
+        self._turn = None
+
+    def _cue(self, cue: Cue) -> None:
+        self._cues.append(cue)
+        self._cue_came.ring()
+
+    # -- what the carrier's side channel says --------------------------------------------------------------------------
+
+    def finished_at_carrier(self, status: str) -> None:
+        """The carrier reports a terminal status."""
+        self.timeline.note("carrier_status", status=status)
+        self.end("caller" if status == "completed" else status)

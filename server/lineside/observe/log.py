@@ -1,0 +1,51 @@
+"""A call's notes as log lines: what an operator must know, and nothing that a caller or an agent said."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+
+from lineside.events import CallInfo
+from lineside.observe.timeline import Note
+
+log = logging.getLogger("lineside.call")
+
+_WARNINGS = frozenset(
+    {"provider_lost", "provider_warning", "agent_failed", "hang_up_failed", "marks_missing", "voice_changed"}
+)
+_PASS = re.compile(r"(/twilio/media/)[^\s?\"]+")
+
+
+def call_log(info: CallInfo) -> Callable[[Note], None]:
+    """Logs one call: a line when it ends, and one for each thing that went wrong."""
+    counts: dict[str, int] = {}
+
+    def on_note(note: Note) -> None:
+        counts[note.kind] = counts.get(note.kind, 0) + 1
+        if note.kind in _WARNINGS:
+            details = " ".join(f"{name}={value}" for name, value in note.details.items())
+            log.warning("call=%s at=%.3f %s %s", info.call_id, note.at, note.kind, details)
+        elif note.kind == "call_ended":
+            log.info(
+                "call=%s ended reason=%s seconds=%.1f turns=%d cut=%d gaps=%d provider_lost=%d",
+                info.call_id,
+                note.details["reason"],
+                note.at,
+                counts.get("turn_started", 0),
+                counts.get("turn_cut", 0),
+                counts.get("gap", 0),
+                counts.get("provider_lost", 0),
+            )
+
+    return on_note
+
+
+class HidePasses(logging.Filter):
+    """Keeps the pass in a stream's path out of the server's own log lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if _PASS.search(message):
+            record.msg, record.args = _PASS.sub(r"\1...", message), ()
+        return True

@@ -1,0 +1,286 @@
+"""Every setting, where it comes from, and what it may be.
+
+Environment over `.env` over the TOML file over defaults. In the TOML file a key of `[section]` is LINESIDE_SECTION_KEY,
+a key before any section LINESIDE_KEY; `[twilio]` and `[deepgram]` hold what those providers' usual variables hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from lineside.carriers.twilio_rest import Account
+from lineside.errors import SettingsError
+
+TOML_FILE = "config/lineside.toml"
+ENV_FILE = ".env"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_Kind = TypeVar("_Kind", bound="_FromFile")
+
+
+class _FromFile(BaseSettings):
+    """Settings that may also stand in a table of the TOML file."""
+
+    table: ClassVar[dict[str, Any]] = {}  # set for the time of one load
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, InitSettingsSource(settings_cls, cls.table)
+
+
+class TwilioAccount(_FromFile):
+    """One of several accounts, in the TOML file: `[[twilio.accounts]]`."""
+
+    sid: str
+    auth_token: SecretStr
+    auth_token_secondary: SecretStr = SecretStr("")
+    api_key_sid: str = ""
+    api_key_secret: SecretStr = SecretStr("")
+
+
+class TwilioSettings(_FromFile):
+    """TWILIO_...: whose calls we take, and how we end them."""
+
+    model_config = SettingsConfigDict(env_prefix="TWILIO_", env_file=ENV_FILE)
+
+    account_sid: str = ""
+    auth_token: SecretStr = SecretStr("")
+    auth_token_secondary: SecretStr = SecretStr("")
+    """The other token while a rotation is under way."""
+    api_key_sid: str = ""
+    api_key_secret: SecretStr = SecretStr("")
+    api_base_url: str = ""
+    accounts: list[TwilioAccount] = []
+
+
+class DeepgramSettings(_FromFile):
+    """DEEPGRAM_...: its voices."""
+
+    model_config = SettingsConfigDict(env_prefix="DEEPGRAM_", env_file=ENV_FILE)
+
+    api_key: SecretStr = SecretStr("")
+    base_url: str = "wss://api.deepgram.com"
+    model: str = "aura-2-thalia-en"
+    encoding: Literal["mulaw", "linear16"] = "mulaw"
+    sample_rate: Literal[8000, 16000, 24000, 32000, 48000] = 8000
+    speed: Annotated[float, Field(ge=0.7, le=1.5)] | None = None
+
+
+class LinesideSettings(_FromFile):
+    """LINESIDE_...: how calls go."""
+
+    model_config = SettingsConfigDict(env_prefix="LINESIDE_", env_file=ENV_FILE)
+
+    agent: str = "lineside.agents.demo:Reception"
+    agent_loop: Literal["thread", "app"] = "thread"
+    agent_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    voice: str = "deepgram"
+    public_url: str = ""
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    allow_plain: bool = False
+    lead_s: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    ahead_s: Annotated[float, Field(ge=3, le=60)] = 15.0
+    flush_below_s: Annotated[float, Field(ge=0.2, le=5)] = 1.5
+    greeting_delay_ms: Annotated[int, Field(ge=0, le=5000)] = 0
+    clean_text: bool = True
+    calls_max: Annotated[int, Field(ge=1)] = 1000
+    calls_waiting_max: Annotated[int, Field(ge=1)] = 100
+    secret: SecretStr = SecretStr("")
+    worker: str = "w0"
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for each in value:
+            ip_network(each, strict=False)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("expected the server's public address, such as https://voice.example.net")
+        return value.rstrip("/")
+
+
+class Settings:
+    """All settings of a process.
+
+    Args:
+        lineside, twilio, deepgram: what is left out is loaded as `load` does.
+    """
+
+    def __init__(
+        self,
+        lineside: LinesideSettings | None = None,
+        twilio: TwilioSettings | None = None,
+        deepgram: DeepgramSettings | None = None,
+    ) -> None:
+        self.lineside = lineside or LinesideSettings()
+        self.twilio = twilio or TwilioSettings()
+        self.deepgram = deepgram or DeepgramSettings()
+
+    @property
+    def voices(self) -> list[str]:
+        """Names of the voices to use, the preferred one first."""
+        return [name.strip() for name in self.lineside.voice.split(",") if name.strip()]
+
+    @property
+    def trusted_proxies(self) -> list[IPv4Network | IPv6Network]:
+        return [ip_network(each, strict=False) for each in self.lineside.trusted_proxies]
+
+    def accounts(self) -> dict[str, Account]:
+        """The carrier accounts by their SID.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        twilio = self.twilio
+        found = {}
+        if twilio.account_sid and twilio.auth_token.get_secret_value():
+            first = TwilioAccount(
+                sid=twilio.account_sid,
+                auth_token=twilio.auth_token,
+                auth_token_secondary=twilio.auth_token_secondary,
+                api_key_sid=twilio.api_key_sid,
+                api_key_secret=twilio.api_key_secret,
+            )
+            found[first.sid] = first
+        found |= {account.sid: account for account in twilio.accounts}
+        if not found:
+            missing = "TWILIO_AUTH_TOKEN" if twilio.account_sid else "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+            verb = "is" if twilio.account_sid else "are"
+            raise SettingsError(
+                f"{missing} {verb} not set: without the token no call can be told from a stranger's request. "
+                f"Copy both from the Twilio console into the environment or {ENV_FILE}."
+            )
+        return {
+            account.sid: Account(
+                sid=account.sid,
+                tokens=tuple(
+                    token.get_secret_value()
+                    for token in (account.auth_token, account.auth_token_secondary)
+                    if token.get_secret_value()
+                ),
+                api_key=account.api_key_sid,
+                api_secret=account.api_key_secret.get_secret_value(),
+                base_url=twilio.api_base_url,
+            )
+            for account in found.values()
+        }
+
+    def check_url(self, name: str, url: str, secure: str) -> None:
+        """Raises:
+        SettingsError: `url` is not encrypted and its host is another machine.
+        """
+        parts = urlsplit(url)
+        plain = {"wss": "ws", "https": "http"}[secure]
+        if parts.scheme == secure or (
+            parts.scheme == plain and (parts.hostname in LOOPBACK or self.lineside.allow_plain)
+        ):
+            return
+        raise SettingsError(
+            f"{name}: expected a {secure}:// address, got {parts.scheme or 'no scheme'}://{parts.hostname or ''}. "
+            f"{plain}:// is allowed on this machine only, or everywhere with LINESIDE_ALLOW_PLAIN=true."
+        )
+
+
+def load(toml_file: str | os.PathLike[str] | None = None) -> Settings:
+    """Read all settings.
+
+    Raises:
+        SettingsError: one line for each setting that cannot be, naming it and the mend.
+    """
+    path = Path(toml_file) if toml_file else Path(os.environ.get("LINESIDE_CONFIG", TOML_FILE))
+    tables = _tables(path, must_exist=toml_file is not None or "LINESIDE_CONFIG" in os.environ)
+    _check_environment()
+    return Settings(
+        _load(LinesideSettings, tables[""]),
+        _load(TwilioSettings, tables["twilio"]),
+        _load(DeepgramSettings, tables["deepgram"]),
+    )
+
+
+def _load(kind: type[_Kind], table: dict[str, Any]) -> _Kind:
+    kind.table = table
+    try:
+        return kind()
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_explain(kind, exc))) from None
+    finally:
+        kind.table = {}
+
+
+def _tables(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
+    """The TOML file's content by kind of setting: `` for Lineside's own, flattened to section_key."""
+    tables: dict[str, dict[str, Any]] = {"": {}, "twilio": {}, "deepgram": {}}
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingsError(f"there is no file {path}: LINESIDE_CONFIG names it") from None
+        return tables
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(f"{path}: {exc}") from None
+    for key, value in content.items():
+        if key in ("twilio", "deepgram"):
+            tables[key] = value
+        elif isinstance(value, dict):
+            tables[""] |= {f"{key}_{inner}": each for inner, each in value.items()}
+        else:
+            tables[""][key] = value
+    for name, kind in (("", LinesideSettings), ("twilio", TwilioSettings), ("deepgram", DeepgramSettings)):
+        for key in tables[name]:
+            if key not in kind.model_fields:
+                raise SettingsError(f"{path}: {_unknown(key, kind.model_fields)}")
+    return tables
+
+
+def _check_environment() -> None:
+    known = {f"LINESIDE_{name.upper()}" for name in LinesideSettings.model_fields} | {"LINESIDE_CONFIG"}
+    for name in os.environ:
+        if name.startswith("LINESIDE_") and name not in known:
+            raise SettingsError(_unknown(name, known))
+
+
+def _unknown(name: str, known: Mapping[str, object] | set[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _explain(kind: type[BaseSettings], exc: ValidationError) -> Iterator[str]:
+    prefix = str(kind.model_config.get("env_prefix", ""))
+    for error in exc.errors(include_url=False, include_input=False):
+        name = prefix + "_".join(str(part) for part in error["loc"]).upper()
+        yield f"{name}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,349 @@
+"""One stretch of speech: text in, audio to the leg, until it was played. The machinery of a turn.
+
+A stretch joins the parts that decide (sentences, feed, ledger, playout) with the two peers that act on it: the
+provider's utterance and the carrier's leg. All of its methods are plain calls on the media loop: whatever happens, it
+brings the state up to date and does at once what has become possible. Only passing time needs somebody to call `step`
+at `due`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lineside.errors import ProviderError, ProviderRefused
+from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, SpeechEvent, Warned
+from lineside.observe.timeline import Timeline
+from lineside.ports import Leg, Speech, Utterance
+from lineside.talk.feed import Feed, Step
+from lineside.talk.ledger import Ledger, Pace, Piece
+from lineside.talk.pauses import first_pause
+from lineside.talk.playout import BYTES_PER_S, Playout, RoundTrip
+from lineside.talk.sentences import Sentences
+
+MOST_RESTARTS = 3  # of one voice in one stretch; then the next voice takes over
+BRIDGE = 0.8  # s of audio that we like to have in hand while a new socket opens
+BACKLOG = 32_768  # bytes that the network has not taken: about three seconds of audio, so the leg is stuck
+STUCK_POLL = 0.1  # s between looks at a stuck leg
+PATIENCE = 0.7  # s that text without an end of sentence waits while nothing else is being said
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingOptions:
+    """How to speak; the same for all turns of a call."""
+
+    lead: float = 1.0
+    feed: Feed = field(default_factory=Feed)
+    prepare_text: Callable[[str], str] = str
+    """What makes the agent's text fit to be spoken."""
+    apology: bytes = b""
+    """Mu-law audio for when no voice can speak."""
+
+
+class Stage(Protocol):
+    """Where a stretch plays: the call, as far as a stretch is concerned."""
+
+    @property
+    def leg(self) -> Leg | None:
+        """The leg, once audio may be sent to it."""
+        ...
+
+    @property
+    def trip(self) -> RoundTrip: ...
+
+    @property
+    def timeline(self) -> Timeline: ...
+
+
+class Stretch:
+    """Speech without a break for an action.
+
+    Args:
+        name: unique in the call; names its marks.
+        voices: the call's lines to its providers, the preferred one first, each with the pace it was measured at.
+        wake: called when something changed that `step` or `over` should look at.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        voices: Sequence[tuple[Speech, Pace]],
+        options: SpeakingOptions,
+        *,
+        clock: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
+        self._stage = stage
+        self._voices = list(voices)
+        self._options = options
+        self._clock = clock
+        self._wake = wake
+        self._speech, pace = self._voices.pop(0)
+        self._sentences = Sentences(self._speech.max_chars)
+        self._ledger = Ledger(pace)
+        self._playout = Playout(name, lead=options.lead, trip=stage.trip)
+        self._utterance: Utterance | None = None
+        self._more = True  # text may still come
+        self._finishing = False
+        self._restarts = 0  # with the present voice
+        self._waiting_since: float | None = None
+        self._interruptible = True
+        self._begun = clock()
+        self._first = {"speech_asked", "first_audio", "first_sent"}
+        self.error: Exception | None = None
+
+    # -- text in -----------------------------------------------------------------------------------
+
+    @property
+    def hungry(self) -> bool:
+        """Little text waits: more may be taken from the agent."""
+        return self._ledger.unsaid < 2 * self._speech.max_chars
+
+    @property
+    def empty(self) -> bool:
+        """No text came yet."""
+        return not self._ledger.text and not self._sentences.pending
+
+    def write(self, text: str, *, interruptible: bool = True) -> None:
+        """Add text of any size."""
+        if interruptible != self._interruptible:
+            self._add(self._sentences.finish())
+            self._interruptible = interruptible
+        self._add(self._sentences.push(text))
+        if self._waiting_since is None and self._sentences.pending:
+            self._waiting_since = self._clock()
+
+    def end(self) -> None:
+        """No more text: the rest of the last sentence is one too."""
+        if self._more:
+            self._add(self._sentences.finish())
+            self._more = False
+
+    def _add(self, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            self._ledger.add(Piece(sentence, self._options.prepare_text(sentence), self._interruptible))
+            self._waiting_since = None
+
+    # -- as time passes ----------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Do what has become possible: hand text to the provider, send audio to the leg."""
+        now = self._clock()
+        self._release(now)
+        self._feed(now)
+        self._play(now)
+
+    def due(self) -> float | None:
+        """When to call `step` next if nothing else happens."""
+        now = self._clock()
+        times: list[float] = []
+        if self._waiting_since is not None:
+            times.append(max(self._waiting_since + PATIENCE, now + self._in_hand(now)))
+        if not self._playout.held and self._stage.leg is not None:
+            if self._stage.leg.backlog > BACKLOG:
+                times.append(now + STUCK_POLL)
+            elif (due := self._playout.due(now)) is not None:
+                times.append(due)
+            if self._playout.finished:
+                times.append(self._playout.over_by(now))
+            wait = self._options.feed.wait(
+                waiting=self._ledger.unsaid > 0, in_hand=self._in_hand(now), unflushed=self._unflushed()
+            )
+            if wait is not None:
+                times.append(now + max(wait, 0.02))
+        return min(times, default=None)
+
+    def _release(self, now: float) -> None:
+        """Text without an end of sentence does not wait for ever while the caller hears nothing."""
+        since = self._waiting_since
+        if since is not None and now >= since + PATIENCE and self._in_hand(now) <= 0:
+            self._waiting_since = now
+            if overdue := self._sentences.overdue():
+                self._add([overdue])
+
+    def _in_hand(self, now: float) -> float:
+        """Seconds of speech that the caller has not heard, received or owed by the provider."""
+        return (self._playout.received - self._playout.played(now)) / BYTES_PER_S + self._ledger.owed
+
+    def _unflushed(self) -> float:
+        return self._ledger.seconds(self._ledger.unflushed)
+
+    # -- text to the provider ----------------------------------------------------------------------
+
+    def _feed(self, now: float) -> None:
+        while not self._finishing:
+            step = self._options.feed.step(
+                waiting=self._ledger.unsaid > 0,
+                more=self._more,
+                in_hand=self._in_hand(now),
+                unflushed=self._unflushed(),
+            )
+            match step:
+                case Step.SAY:
+                    self._say()
+                case Step.FLUSH:
+                    self._ledger.flushed()
+                    self._speaking().flush()
+                case Step.FINISH:
+                    self._finish()
+                case Step.WAIT:
+                    return
+
+    def _say(self) -> None:
+        text = self._ledger.next_text(self._speech.max_chars)
+        self._ledger.said(text)
+        self._speaking().say(text)
+        self._note_first("speech_asked")
+
+    def _speaking(self) -> Utterance:
+        if self._utterance is None:
+            self._utterance = self._speech.utterance(self._on_speech)
+        return self._utterance
+
+    def _finish(self) -> None:
+        self._finishing = True
+        if self._utterance is None:
+            self._playout.finish()
+            self._wake()
+            return
+        if self._ledger.unflushed:
+            self._ledger.flushed()
+        self._utterance.finish()
+
+    # -- audio from the provider -------------------------------------------------------------------
+
+    def _on_speech(self, event: SpeechEvent) -> None:
+        match event:
+            case Audio(data):
+                self._note_first("first_audio")
+                self._playout.add(data)
+                self._ledger.received(len(data))
+                self._play(self._clock())
+            case Aligned():
+                self._ledger.aligned(event)
+            case Flushed():
+                self._ledger.segment_done()
+            case Finished():
+                self._utterance = None
+                self._ledger.complete()
+                self._playout.finish()
+                self._play(self._clock())
+            case Warned(code, message):
+                self._stage.timeline.note("provider_warning", code=code, message=message)
+            case Lost(error):
+                self._on_lost(error)
+        self._wake()
+
+    def _on_lost(self, error: Exception) -> None:
+        """The provider will not speak the rest. Nothing sent is recalled; the rest is said again, or elsewhere."""
+        now = self._clock()
+        self._utterance = None
+        self._finishing = False
+        cut = self._cut_point(now)
+        self._playout.drop_from(cut)
+        self._ledger.restart(cut)
+        self._restarts += 1
+        self._stage.timeline.note(
+            "provider_lost", voice=self._speech.voice_name, error=str(error), restart=self._restarts
+        )
+        if self._restarts <= MOST_RESTARTS and not isinstance(error, ProviderRefused):
+            return
+        if self._voices:
+            self._speech, pace = self._voices.pop(0)
+            self._ledger.change_pace(pace)
+            self._restarts = 0
+            self._stage.timeline.note("voice_changed", voice=self._speech.voice_name)
+        else:
+            self._give_up(error if isinstance(error, ProviderError) else ProviderError(str(error)))
+
+    def _cut_point(self, now: float) -> int:
+        """The byte of audio from which on the speech is made anew."""
+        sent, received = self._playout.sent, self._playout.received
+        known = self._ledger.restart_point(sent)
+        if known is not None:
+            return known
+        wanted = max(sent, self._playout.played(now) + int(BRIDGE * BYTES_PER_S))
+        pause = first_pause(self._playout.unsent(), max(0, wanted - sent))
+        return min(received, wanted if pause is None else sent + pause)
+
+    def _give_up(self, error: ProviderError) -> None:
+        self.error = error
+        self._more = False
+        self._finishing = True
+        self._playout.add(self._options.apology)
+        self._playout.finish()
+
+    def apologise(self) -> None:
+        """Say the recorded apology in place of what could not be had."""
+        self._finishing = True
+        self._more = False
+        self._playout.add(self._options.apology)
+        self._playout.finish()
+        self._wake()
+
+    # -- audio to the leg --------------------------------------------------------------------------
+
+    def _play(self, now: float) -> None:
+        leg = self._stage.leg
+        if leg is None or leg.backlog > BACKLOG:
+            return
+        while send := self._playout.take(now):
+            self._note_first("first_sent")
+            if send.gap > 0:
+                self._stage.timeline.note("gap", seconds=round(send.gap, 3), agent_waited=self._ledger.unsaid == 0)
+            leg.play(send.audio)
+            if send.mark:
+                leg.mark(send.mark)
+        if mark := self._playout.end_mark():
+            leg.mark(mark)
+        self._playout.forget_played(now)
+
+    def marked(self, name: str) -> None:
+        self._playout.marked(name, self._clock())
+        self._wake()
+
+    def over(self) -> bool:
+        """All was said and played."""
+        over = self._playout.over(self._clock())
+        if over and self._playout.marks_missing:
+            self._stage.timeline.note("marks_missing", count=self._playout.marks_missing)
+        return over
+
+    # -- interrupting ------------------------------------------------------------------------------
+
+    def interruptible(self) -> bool:
+        return self._ledger.interruptible_at(self._playout.played(self._clock()))
+
+    def hold(self) -> CutOff:
+        """Fall silent now. What was not heard is kept until `resume`, or the end of this stretch."""
+        position = self._playout.hold(self._clock())
+        if self._stage.leg is not None:
+            self._stage.leg.clear()
+        return self._ledger.cut(position)
+
+    def resume(self) -> None:
+        """Go on from the first word that was not heard."""
+        self._playout.resume(max(self._playout.oldest, self._ledger.word_start(self._playout.sent)))
+        self.step()
+        self._wake()
+
+    def close(self) -> None:
+        """Nothing more is wanted from the provider."""
+        if self._utterance is not None:
+            self._utterance.cancel()
+            self._utterance = None
+
+    def account(self) -> CutOff:
+        """What was heard when all that could be said was played."""
+        return self._ledger.cut(self._playout.played(self._clock()))
+
+    @property
+    def text(self) -> str:
+        return self._ledger.text
+
+    def _note_first(self, kind: str) -> None:
+        if kind in self._first:
+            self._first.remove(kind)
+            self._stage.timeline.note(kind, after_ms=round((self._clock() - self._begun) * 1000, 1))

@@ -1,0 +1,306 @@
+"""What became of each word of a turn: handed to the provider, turned into audio, heard. Pure.
+
+The ledger joins two rulers: characters of the text given to the provider, and bytes of the audio that came back
+(mu-law, 8 kHz). Anchors pin one to the other where we know it: at the end of an answered flush, or at each character
+where the provider tells timings. Between two anchors characters are spread evenly; beyond the last one they are
+reckoned from the pace of this voice so far.
+
+Where it must guess, the ledger claims less than was heard, and on a restart goes back rather too far than not far
+enough: a word told twice is a smaller fault than one never told.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+
+from lineside.events import Aligned, CutOff
+
+BYTES_PER_S = 8000
+BYTES_PER_MS = 8
+TYPICAL_CHARS_PER_S = 15.0  # English prose by the usual neural voices at speed 1.0
+SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
+PACE_MARGIN = 0.85  # of a measured pace: sentences of one voice differ by about this much
+
+_WORD = re.compile(r"\S+")
+
+
+class Pace:
+    """How fast a voice speaks, measured over whole flushed segments. One for each call and voice."""
+
+    def __init__(self) -> None:
+        self._chars = 0.0
+        self._bytes = 0.0
+
+    def measured(self, chars: int, n_bytes: int) -> None:
+        """Learn from a segment whose text and audio are both known. Short ones say little and weigh little."""
+        if chars > 0 and n_bytes > 0:
+            self._chars = self._chars * 0.8 + chars
+            self._bytes = self._bytes * 0.8 + n_bytes
+
+    @property
+    def chars_per_s(self) -> float:
+        """The likely pace."""
+        return self._chars / self._bytes * BYTES_PER_S if self._bytes else TYPICAL_CHARS_PER_S
+
+    @property
+    def at_least(self) -> float:
+        """A pace, in characters a second, that the voice is hardly ever below."""
+        return self.chars_per_s * PACE_MARGIN if self._bytes else TYPICAL_CHARS_PER_S * SLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of text: the agent's own words, and what the provider was given to speak in their place."""
+
+    source: str
+    spoken: str
+    interruptible: bool = True
+
+
+@dataclass(slots=True)
+class _Placed:
+    piece: Piece
+    start: int  # characters of spoken text before it
+    source_start: int
+
+
+class Ledger:
+    """The account of one stretch of speech."""
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
+        self._pieces: list[_Placed] = []
+        self._starts: list[int] = []
+        self._spoken = ""
+        self._source = ""
+        self._said = 0  # characters handed to the provider
+        self._received = 0  # bytes of audio
+        self._chars: list[int] = [0]  # anchors: the character that begins ...
+        self._bytes: list[int] = [0]  # ... at this byte
+        self._flushes: deque[int] = deque()  # ends of the text of unanswered flushes
+        self._begun = 0  # byte at which the audio of the present utterance begins
+        self._aligned: int | None = None  # characters that the provider's own timings covered, if it gives any
+        self._restarts: list[int] = []
+
+    def change_pace(self, pace: Pace) -> None:
+        """Another voice goes on."""
+        self._pace = pace
+
+    # -- text --------------------------------------------------------------------------------------
+
+    def add(self, piece: Piece) -> None:
+        """Text of the turn, in order, before it is handed to the provider."""
+        self._pieces.append(_Placed(piece, len(self._spoken), len(self._source)))
+        self._starts.append(len(self._spoken))
+        self._spoken += piece.spoken
+        self._source += piece.source
+
+    @property
+    def text(self) -> str:
+        """All text of the turn so far, in the agent's own words."""
+        return self._source
+
+    @property
+    def unsaid(self) -> int:
+        """Characters that were not handed to the provider yet."""
+        return len(self._spoken) - self._said
+
+    def next_text(self, most: int) -> str:
+        """The next text for the provider: the rest of a piece, cut at a word if it is over `most` characters."""
+        if self._said >= len(self._spoken):
+            return ""
+        at = bisect_right(self._starts, self._said)
+        end = self._starts[at] if at < len(self._starts) else len(self._spoken)
+        if end - self._said > most:
+            cut = self._spoken.rfind(" ", self._said, self._said + most)
+            end = cut + 1 if cut > self._said else self._said + most
+        return self._spoken[self._said : end]
+
+    def said(self, text: str) -> None:
+        """`text` was handed to the provider."""
+        self._said += len(text)
+
+    def flushed(self) -> None:
+        """A flush followed what was said so far."""
+        self._flushes.append(self._said)
+
+    @property
+    def unflushed(self) -> int:
+        """Characters handed over that no flush followed yet."""
+        return self._said - (self._flushes[-1] if self._flushes else self._chars[-1])
+
+    @property
+    def owed(self) -> float:
+        """Seconds of audio that flushed text should still bring."""
+        if not self._flushes:
+            return 0.0
+        chars = self._flushes[-1] - self._chars[-1]
+        return max(0.0, chars / self._pace.chars_per_s - (self._received - self._bytes[-1]) / BYTES_PER_S)
+
+    def seconds(self, chars: int) -> float:
+        """How long `chars` characters are likely to take."""
+        return chars / self._pace.chars_per_s
+
+    # -- audio -------------------------------------------------------------------------------------
+
+    def received(self, n_bytes: int) -> None:
+        """Audio came."""
+        self._received += n_bytes
+
+    def aligned(self, timing: Aligned) -> None:
+        """The provider told when characters are spoken. Characters it made up or left out are passed over."""
+        position = self._chars[-1] if self._aligned is None else self._aligned
+        for char, start, end in zip(timing.text, timing.starts_ms, timing.ends_ms, strict=True):
+            found = self._spoken.find(char, position, position + 8) if not char.isspace() else -1
+            if found < 0:
+                continue
+            self._anchor(found, self._begun + start * BYTES_PER_MS)
+            position = found + 1
+            self._anchor(position, self._begun + end * BYTES_PER_MS)
+        self._aligned = position
+
+    def segment_done(self) -> None:
+        """The oldest flush was answered: its text and all audio so far end together."""
+        if self._flushes:
+            self._settle(self._flushes.popleft())
+
+    def complete(self) -> None:
+        """All audio for all text has come."""
+        self._flushes.clear()
+        self._settle(self._said)
+
+    def _settle(self, char: int) -> None:
+        begun, at = self._chars[-1], self._bytes[-1]
+        if self._aligned is None:
+            self._pace.measured(char - begun, self._received - at)
+        self._anchor(char, self._received)
+
+    def _anchor(self, char: int, position: int) -> None:
+        last = (self._chars[-1], self._bytes[-1])
+        if char >= last[0] and position >= last[1] and (char, position) != last:
+            self._chars.append(char)
+            self._bytes.append(position)
+
+    # -- what was heard ----------------------------------------------------------------------------
+
+    def _char_at(self, position: int, pace: float) -> float:
+        """The character being spoken at a byte of audio, reckoned with `pace` beyond what is known."""
+        after = bisect_right(self._bytes, position)
+        char, at = self._chars[after - 1], self._bytes[after - 1]
+        if after < len(self._bytes):
+            share = (position - at) / (self._bytes[after] - at)
+            return char + share * (self._chars[after] - char)
+        end = self._flushes[0] if self._flushes else self._said
+        reckoned = char + (position - at) / BYTES_PER_S * pace
+        if self._received > at:  # more audio may come for the same text, so the share of it heard is at most this
+            reckoned = min(reckoned, char + (position - at) / (self._received - at) * (end - char))
+        return min(reckoned, end)
+
+    def heard_chars(self, position: int) -> int:
+        """Characters of spoken text heard when playout reached `position`: whole words only."""
+        char = self._char_at(position, self._pace.at_least)
+        if char >= len(self._spoken) - 0.5:
+            return len(self._spoken)
+        heard = 0
+        for word in _WORD.finditer(self._spoken):
+            if word.end() > char + 0.01:
+                break
+            heard = word.end()
+        return heard
+
+    def cut(self, position: int) -> CutOff:
+        """The account when playout stopped at `position`, in the agent's own words."""
+        at = self._source_at(self.heard_chars(position))
+        return CutOff(self._source[:at].rstrip(), self._source[at:].strip(), position // BYTES_PER_MS)
+
+    def _source_at(self, spoken: int) -> int:
+        """The place in the agent's words of a place in the spoken text; where they differ, whole words too few."""
+        if not self._pieces:
+            return 0
+        placed = self._pieces[max(0, bisect_right(self._starts, spoken) - 1)]
+        piece, inside = placed.piece, spoken - placed.start
+        if piece.source == piece.spoken or inside == 0:
+            return placed.source_start + min(inside, len(piece.source))
+        if inside >= len(piece.spoken.rstrip()):
+            return placed.source_start + len(piece.source)
+        target = inside / len(piece.spoken) * len(piece.source)
+        ends = [word.end() for word in _WORD.finditer(piece.source) if word.end() <= target]
+        return placed.source_start + (ends[-1] if ends else 0)
+
+    def interruptible_at(self, position: int) -> bool:
+        """Whether the caller may interrupt what is being played at `position`."""
+        if not self._pieces:
+            return True
+        char = int(self._char_at(position, self._pace.chars_per_s))
+        at = min(max(0, bisect_right(self._starts, char) - 1), len(self._pieces) - 1)
+        return self._pieces[at].piece.interruptible
+
+    def word_start(self, position: int) -> int:
+        """The byte at which the word being spoken at `position` begins, or `position` when that is not known."""
+        heard = self.heard_chars(position)
+        after = bisect_right(self._chars, heard)
+        if after >= len(self._chars):
+            return position
+        char, at = self._chars[after - 1], self._bytes[after - 1]
+        share = (heard - char) / (self._chars[after] - char)
+        return min(position, at + int(share * (self._bytes[after] - at)))
+
+    # -- resuming after the provider was lost ------------------------------------------------------
+
+    def restart_point(self, sent: int) -> int | None:
+        """Where to cut the audio so that no word is lost or told twice; None when that is not known.
+
+        Args:
+            sent: audio before this byte went to the carrier already and stays.
+        """
+        for char, at in zip(reversed(self._chars), reversed(self._bytes), strict=True):
+            if at < sent:
+                return None
+            between_words = char == 0 or self._spoken[char - 1 : char + 1].strip() != self._spoken[char - 1 : char + 1]
+            if between_words and at <= self._received:
+                return at
+        return None
+
+    def restart(self, position: int) -> None:
+        """The provider was lost; audio from byte `position` on is dropped. Says the rest again from there.
+
+        The text begins at the word that is spoken at `position`, as far as known, else at an earlier one; but, once
+        some of it was spoken, at least a word further than the last restart, so that every restart makes way.
+        """
+        while len(self._bytes) > 1 and self._bytes[-1] > position:
+            self._bytes.pop()
+            self._chars.pop()
+        known = self._bytes[-1] == position
+        start = self._chars[-1] if known else self._word_at(self._char_at(position, self._pace.at_least))
+        if self._restarts and position > self._begun and start <= self._restarts[-1]:
+            start = min(self._next_word(self._restarts[-1]), self._said)
+        self._restarts.append(start)
+        while len(self._chars) > 1 and self._chars[-1] > start:
+            self._chars.pop()
+            self._bytes.pop()
+        self._anchor(start, position)
+        self._received = self._begun = position
+        self._flushes.clear()
+        self._said = start
+        self._aligned = None
+
+    @property
+    def restarts(self) -> int:
+        return len(self._restarts)
+
+    def _word_at(self, char: float) -> int:
+        """The beginning of the word that `char` falls in."""
+        start = 0
+        for word in _WORD.finditer(self._spoken):
+            if word.start() > char:
+                break
+            start = word.start()
+        return start
+
+    def _next_word(self, char: int) -> int:
+        word = _WORD.search(self._spoken, char)
+        following = _WORD.search(self._spoken, word.end()) if word else None
+        return following.start() if following else len(self._spoken)

@@ -1,0 +1,96 @@
+"""A WebSocket whose text messages reach their reader by a plain call.
+
+ASGI hands each message over through a queue and a task switch, and pauses the socket in between. At fifty messages a
+second and call that is most of what a call costs. This subclass of uvicorn's own protocol lets the application take the
+messages itself, once it has accepted: everything else stays as it was, and under any other server the application falls
+back to ASGI.
+
+Use with `uvicorn --ws lineside.web.direct:DirectProtocol`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
+
+EXTENSION = "lineside.direct"
+
+
+class DirectProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, with a way past the queue; offered in the scope's extensions."""
+
+    on_text: Callable[[str], None] | None = None
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
+
+    def listen(self, on_text: Callable[[str], None]) -> None:
+        """From now on every text message goes to `on_text`; those that wait in the queue first."""
+        kept = []
+        while not self.queue.empty():
+            kept.append(self.queue.get_nowait())
+        self.on_text = on_text
+        for message in kept:
+            if message["type"] == "websocket.receive":
+                if (text := message.get("text")) is not None:
+                    on_text(text)
+            else:
+                self.queue.put_nowait(message)
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def handle_text(self, event: Frame) -> None:
+        if self.on_text is None or not event.fin or self.close_sent:
+            super().handle_text(event)
+            return
+        try:
+            text = str(event.data, "utf-8")
+        except UnicodeDecodeError:
+            super().handle_text(event)  # closes with 1007
+            return
+        self.on_text(text)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.on_text is None:
+            super().send_receive_event_to_app()
+            return
+        data, self.frames = b"".join(self.frames), []  # a fragmented message, or one we have no use for
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            self.on_text(data.decode("utf-8", "replace"))
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    @property
+    def backlog(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def send_text(self, text: str) -> None:
+        """Send at once; a socket that is closing takes nothing more."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        try:
+            self.conn.send_text(text.encode())
+        except InvalidState:  # the peer's close crossed this message
+            return
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def drop_unsent_text(self) -> None:
+        """Nothing is kept here: what was sent is in the transport's buffer, in order."""
+
+    def close(self) -> None:
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        self.conn.send_close(1000)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1000, "reason": ""})
+        self.close_timer = asyncio.get_running_loop().call_later(self.close_timeout, self.transport.close)
