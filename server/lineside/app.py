@@ -198,6 +198,18 @@ async def _voice(name: str, settings: Settings) -> AsyncIterator[Voice]:
         yield DeepgramVoice(name, DeepgramOptions(api_key="local", base_url=url, audio=options.audio))
 
 
+@asynccontextmanager
+async def configured_voice(settings: Settings) -> AsyncIterator[Voice]:
+    """The preferred one of the configured voices.
+
+    Raises:
+        SettingsError: see `check_voices`.
+    """
+    check_voices(settings)
+    async with _voice(settings.voices[0], settings) as voice:
+        yield voice
+
+
 def _call_options(settings: Settings) -> CallOptions:
     lineside = settings.lineside
     speaking = SpeakingOptions(

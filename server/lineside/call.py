@@ -236,8 +236,8 @@ class Call:
         self.timeline.note("leg_left", stream=leg.stream_id, stopped=stopped)
         self._leg, self._leg_ready = None, False
         if stopped:
+            self.end("agent" if self.leaving else "caller")
             leg.close()
-            self.end("caller")
         elif not self.over:
             self._fall_silent()
             self._wait_for_leg(self._options.reattach_timeout, "lost")
@@ -305,4 +305,5 @@ class Call:
     def finished_at_carrier(self, status: str) -> None:
         """The carrier reports a terminal status."""
         self.timeline.note("carrier_status", status=status)
-        self.end("caller" if status == "completed" else status)
+        ended_by = "agent" if self.leaving else "caller"
+        self.end(ended_by if status == "completed" else status)

@@ -40,8 +40,12 @@ class Calls:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        await self.end_all()
+
+    async def end_all(self, reason: str = "shutdown") -> None:
+        """End every call and wait for them, for SHUTDOWN seconds at the most."""
         for call in list(self._calls.values()):
-            call.end("shutdown")
+            call.end(reason)
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=SHUTDOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,11 +12,17 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
+import pytest
 from aiohttp import web
 from multidict import CIMultiDictProxy
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+
+from lineside.standin.phone import Phone, PhoneCall
+
+TOKEN = "12345"
+SECOND = bytes([0x21]) * 8000  # no silence in it, so that it can be counted
 
 Message = dict[str, Any]
 
@@ -72,8 +79,6 @@ class Socket:
         await self.connection.send(message)
 
     async def play(self, audio: bytes) -> None:
-        from base64 import b64encode
-
         await self.send("media", media={"payload": b64encode(audio).decode()})
 
     async def mark(self, name: str) -> None:
@@ -102,6 +107,7 @@ class TinyServer:
         self.asked: list[Asked] = []
         self.sockets: list[Socket] = []
         self.upgrades: list[Request] = []
+        self._connected = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -114,7 +120,7 @@ class TinyServer:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             self.http = f"http://127.0.0.1:{runner.addresses[0][1]}"
             server = serve(
-                self._socket, "127.0.0.1", 0, process_request=self._upgrade, compression=None, close_timeout=1
+                self._socket, "127.0.0.1", 0, process_request=self._upgrade, compression=None, ping_interval=None
             )
             self._server = await stack.enter_async_context(server)
             self.ws = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
@@ -130,6 +136,11 @@ class TinyServer:
     @property
     def voice(self) -> str:
         return f"{self.http}/voice"
+
+    async def latest(self) -> Socket:
+        """The latest stream's socket."""
+        await self._connected.wait()
+        return self.sockets[-1]
 
     def connect(self, inside: str = "", *, after: str = "", action: str | None = None, stream: str = "") -> str:
         """A document that connects to this server's socket."""
@@ -157,6 +168,7 @@ class TinyServer:
     async def _socket(self, connection: ServerConnection) -> None:
         socket = Socket(connection)
         self.sockets.append(socket)
+        self._connected.set()
         if not self.reads:
             await self.script(socket)
             return
@@ -169,3 +181,23 @@ class TinyServer:
             finally:
                 await connection.close()
                 reader.cancel()
+
+
+def about(value: float, within: float = 1e-6) -> Any:
+    """Equal but for rounding, or but for `within`."""
+    return pytest.approx(value, rel=0, abs=within)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def open_call(phone: Phone, server: TinyServer, **overrides: Any) -> tuple[PhoneCall, Socket]:
+    """Dial, and wait until both sides know the stream."""
+    streams = len(server.sockets)
+    call = await phone.dial(**overrides)
+    await call.connected()
+    socket = await server.latest()
+    assert len(server.sockets) == streams + 1
+    await socket.until("start")
+    return call, socket

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineside.standin.carrier_queue import LIMIT_BYTES, CarrierQueue, Echo, Gap, Span, render
+from standin.phone_server import about
 
 FRAME = bytes(range(160))
 SECOND = bytes(8000)
@@ -32,9 +33,9 @@ def test_a_mark_is_due_when_all_audio_before_it_was_played() -> None:
     queue.mark("first", now=0.0)
     queue.play(FRAME, now=0.001)
     queue.mark("second", now=0.002)
-    assert queue.next_due == pytest.approx(0.020)
+    assert queue.next_due == about(0.020)
     assert queue.due(0.019) == []
-    assert queue.due(0.020) == [Echo("first", pytest.approx(0.020), cleared=False)]
+    assert queue.due(0.020) == [Echo("first", about(0.020), cleared=False)]
     assert names(queue.due(0.040)) == ["second"]
     assert queue.next_due == math.inf
 
@@ -94,7 +95,7 @@ def test_audio_after_a_clear_starts_afresh_and_is_counted_until_the_next_mark() 
     queue.play(FRAME, now=0.14)
     queue.mark("next", now=0.14)
     queue.play(FRAME, now=0.15)
-    assert queue.due(0.17) == [Echo("next", pytest.approx(0.17), cleared=False)]
+    assert queue.due(0.17) == [Echo("next", about(0.17), cleared=False)]
     assert (queue.clears[0].late_bytes, queue.clears[0].late_at) == (320, 0.13)
 
 
@@ -105,7 +106,7 @@ def test_a_gap_is_recorded_when_audio_comes_after_the_queue_ran_dry() -> None:
     queue.play(FRAME, now=1.5)
     queue.mark("turn", now=1.5)
     queue.play(FRAME, now=4.0)
-    assert queue.gaps == [Gap(pytest.approx(1.02), 1.5, None), Gap(pytest.approx(1.52), 4.0, "turn")]
+    assert queue.gaps == [Gap(about(1.02), 1.5, None), Gap(about(1.52), 4.0, "turn")]
 
 
 @pytest.mark.parametrize("late", [0.0, 5e-8])
@@ -164,9 +165,7 @@ def test_the_caller_hears_silence_where_nothing_is_played() -> None:
     queue.play(b"\x01" * 160, now=100.01)
     queue.play(b"\x02" * 160, now=100.05)
     queue.clear(now=100.06)
-    assert queue.heard(100.1) == (
-        b"\xff" * 80 + b"\x01" * 160 + b"\xff" * 160 + b"\x02" * 80 + b"\xff" * 320
-    )
+    assert queue.heard(100.1) == (b"\xff" * 80 + b"\x01" * 160 + b"\xff" * 160 + b"\x02" * 80 + b"\xff" * 320)
     assert queue.heard(100.02) == b"\xff" * 80 + b"\x01" * 80
     assert queue.heard(100.0) == b""
 

@@ -31,9 +31,7 @@ def test_a_connect_with_a_stream_and_parameters_is_read() -> None:
         '<Parameter name="tenant" value="a &amp; b &lt;c&gt;"/></Stream></Connect><Hangup/>'
     )
     assert document.verbs == (
-        ConnectStream(
-            "wss://h/m", "agent-1", {"tenant": "a & b <c>"}, "/after", "GET", "https://h/s", "GET"
-        ),
+        ConnectStream("wss://h/m", "agent-1", {"tenant": "a & b <c>"}, "/after", "GET", "https://h/s", "GET"),
         Hangup(),
     )
     assert document.remarks == ()

@@ -1,7 +1,7 @@
 """Where in the user's code it happened, for messages that name the line to look at.
 
-A place reads `/app/reception.py:31 in lookup`. It is the innermost frame that belongs neither to the standard library,
-nor to an installed package, nor to us; when there is none, simply the innermost.
+A place reads `/app/reception.py:31 in lookup`. It is the innermost frame of the user's own code; when there is none,
+the innermost of an installed package, which may be the agent or what it uses; only then any.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from lineside.errors import AgentError
 
 logger = logging.getLogger(__name__)
 
-_NOT_THE_USERS = (
-    str(Path(__file__).parents[1]),
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("platstdlib"),
-    "<frozen ",
-)
+_OURS = str(Path(__file__).parents[1])
+_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "<frozen ")
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -36,13 +32,13 @@ def in_traceback(traceback: TracebackType | None) -> str | None:
 
 
 def in_thread(thread_id: int) -> str | None:
-    """The place a thread is at now; None when there is no such thread."""
+    """The place a thread is at now; None when that is neither the user's code nor an installed package's."""
     stack = []
     frame = sys._current_frames().get(thread_id)
     while frame:
         stack.append((frame, frame.f_lineno))
         frame = frame.f_back
-    return _place(stack)
+    return _place(each for each in stack if _distance(each[0]) < 2)
 
 
 def in_suspended(awaitable: object) -> str | None:
@@ -68,14 +64,19 @@ def agent_error(exc: BaseException) -> AgentError:
 
 
 def _place(stack: Iterable[tuple[FrameType, int]]) -> str | None:
-    """The user's innermost frame of a stack whose innermost frame comes first."""
-    frames = list(stack)
-    if not frames:
+    """The frame nearest to the user in a stack whose innermost frame comes first."""
+    nearest = min(stack, key=lambda each: _distance(each[0]), default=None)
+    if nearest is None:
         return None
-    frame, line = next(((frame, line) for frame, line in frames if _is_users(frame)), frames[0])
+    frame, line = nearest
     return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
 
 
-def _is_users(frame: FrameType) -> bool:
+def _distance(frame: FrameType) -> int:
+    """0: the user's own code. 1: an installed package's. 2: the standard library's or ours."""
     file = frame.f_code.co_filename
-    return not file.startswith(_NOT_THE_USERS) and not any(folder in file for folder in _INSTALLED)
+    if file.startswith(_OURS):
+        return 2
+    if any(folder in file for folder in _INSTALLED):  # before the standard library, whose folder it may be in
+        return 1
+    return 2 if file.startswith(_STDLIB) else 0

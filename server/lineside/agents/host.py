@@ -95,7 +95,7 @@ class AgentHost:
                 while self._thread.is_alive():  # noqa: ASYNC110  a thread cannot set an event after its end
                     await asyncio.sleep(0.002)
         except TimeoutError:
-            place = blame.in_thread(self._thread.ident or 0)
+            place = blame.in_thread(self._thread.ident or 0) or "no line of theirs"
             self._on_problem(f"the agents' thread did not end in {THREAD_END_S:g} s, it is at {place}; left to itself")
 
     def _report(self, problem: str) -> None:

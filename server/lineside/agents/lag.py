@@ -49,9 +49,10 @@ class LagMeter:
             self._answered = False
             self._asked_at = now
             self._crossing.to_agent(self._answer)
-        elif self._place is None and not late:
-            self._place = blame.in_thread(self._thread_id) or "a thread that has ended"
-            self._report(f"the agent's loop is blocked at {self._place}: every call's agent waits")
+        elif self._place is None and not late and (place := blame.in_thread(self._thread_id)):
+            # When it is nowhere in the agents' code, the machine is busy, or the loop is, and nobody blocks.
+            self._place = place
+            self._report(f"the agent's loop is blocked at {place}: every call's agent waits")
         self._due = now + PERIOD_S
         self._timer = self._crossing.media.call_at(self._due, self._tick)
 

@@ -8,9 +8,13 @@ from collections.abc import Callable
 CLEANUP_S = 0.25  # what a generator's clean-up has: some flushes and closes of local things, no network round trips
 BOOKKEEPING_S = 5.0  # what the answer to CallEnded has, and after it the leaving of the agent's context
 
+HELD_UP_S = 0.05  # a timer this late says that something else blocked the loop
+
 
 def limit(task: asyncio.Task[None], seconds: float, what: Callable[[], str], report: Callable[[str], None]) -> None:
     """Let `task` run `seconds` more, then cancel it, and when that does not end it either, leave it to itself.
+
+    While other code blocks the loop the task cannot end; that time is given back to it.
 
     Args:
         task: of the running loop.
@@ -22,6 +26,10 @@ def limit(task: asyncio.Task[None], seconds: float, what: Callable[[], str], rep
 
     def cancel() -> None:
         nonlocal timer
+        held_up_s = loop.time() - timer.when()
+        if held_up_s > HELD_UP_S:
+            timer = loop.call_later(held_up_s, cancel)
+            return
         report(f"{what()} took more than {seconds:g} s and was cancelled")
         task.cancel()
         timer = loop.call_later(CLEANUP_S, give_up)

@@ -43,7 +43,7 @@ class AudioFormat:
             raise SettingsError(f"audio rate must be one of {', '.join(map(str, RATES))} Hz, not {self.rate!r}")
         if self.encoding == "mulaw" and self.rate != MULAW_RATE:
             raise SettingsError(
-                f"mulaw audio must have {MULAW_RATE} Hz, not {self.rate}: ask for mulaw at {MULAW_RATE}, or for linear16"
+                f"mulaw audio must have {MULAW_RATE} Hz, not {self.rate}; at {self.rate} Hz use linear16"
             )
 
     @property

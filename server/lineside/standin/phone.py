@@ -49,7 +49,6 @@ class Phone:
         """Every call so far, by CallSid."""
         self.rest = RestStub(settings, self.calls, self._place)
         self._stack = AsyncExitStack()
-        self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -61,7 +60,6 @@ class Phone:
             )
             self._webhooks = Webhooks(await stack.enter_async_context(session))
             await stack.enter_async_context(self.rest)
-            await stack.enter_async_context(self._tasks)
             self._stack = stack.pop_all()
         return self
 
@@ -72,9 +70,10 @@ class Phone:
             await self._hang_up_all()
         for task in self._running:
             task.cancel()
+        results = await asyncio.gather(*self._running, return_exceptions=True)
         await self._stack.__aexit__(kind, exc, trace)
-        if kind is None and self.settings.fatal_warnings:
-            self._check()
+        if kind is None:
+            self._check(results)
 
     @property
     def rest_url(self) -> str:
@@ -100,7 +99,7 @@ class Phone:
     def _place(self, settings: PhoneSettings, placement: Placement, listener: Listener | None = None) -> PhoneCall:
         call = PhoneCall(settings, placement, self._webhooks, self._epoch, listener)
         self.calls[call.call_sid] = call
-        self._running.append(self._tasks.create_task(call.life.run()))
+        self._running.append(asyncio.create_task(call.life.run()))
         return call
 
     async def _hang_up_all(self) -> None:
@@ -112,7 +111,12 @@ class Phone:
         except TimeoutError:
             pass
 
-    def _check(self) -> None:
+    def _check(self, results: list[BaseException | None]) -> None:
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        if not self.settings.fatal_warnings:
+            return
         warned = {sid: dict(call.warnings) for sid, call in self.calls.items() if call.warnings.keys() - INTENDED}
         if warned:
             raise RemoteProtocolError(f"the server was warned: {warned}")

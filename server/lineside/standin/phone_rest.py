@@ -7,12 +7,13 @@ https://www.twilio.com/docs/api/errors/20404
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from multidict import MultiMapping
 
 from lineside.standin.phone_call import PhoneCall
@@ -206,15 +207,14 @@ def not_found(request: web.Request) -> web.Response:
 
 
 def _authorized(request: web.Request, settings: PhoneSettings) -> bool:
+    """Basic auth with the account's token or with its API key."""
+    kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
     try:
-        auth = BasicAuth.decode(request.headers.get("Authorization", ""))
+        user, _, password = b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:
         return False
-    allowed = {
-        (settings.account_sid, settings.auth_token),
-        (settings.api_key_sid, settings.api_key_secret),
-    }
-    return (auth.login, auth.password) in allowed
+    allowed = {(settings.account_sid, settings.auth_token), (settings.api_key_sid, settings.api_key_secret)}
+    return kind.lower() == "basic" and (user, password) in allowed
 
 
 def _source(form: Form, settings: PhoneSettings, *, twiml_first: bool = False) -> Source | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import aiohttp
 from twilio.request_validator import RequestValidator
@@ -88,6 +89,10 @@ class Webhooks:
         sent = {"User-Agent": "TwilioProxy/1.1", "Accept": "*/*", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+        user, separator, _ = urlsplit(url).netloc.rpartition("@")
+        if separator:
+            sent["Authorization"] = "Basic " + b64encode(unquote(user).encode()).decode()
+            url = url.replace(f"{user}@", "", 1)
         if signature := sign(url_to_sign(url), signed, settings.auth_token, settings.signature):
             sent["X-Twilio-Signature"] = signature
         timeout = aiohttp.ClientTimeout(total=settings.webhook_timeout_s, sock_connect=CONNECT_TIMEOUT)

@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside.audio import mulaw
+
 with warnings.catch_warnings():
     # In the standard library to 3.12, with a farewell notice; from 3.13 on it comes from audioop-lts, without.
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -44,14 +46,14 @@ class Rendering:
         Length: round(len(pcm) * rate / self.rate) samples.
         """
         if (encoding, rate) not in self._encoded:
-            pcm = resample(self.pcm, self.rate, rate).astype("<i2").tobytes()
+            pcm = resample(self.pcm, self.rate, rate)
             match encoding:
                 case "linear16":
-                    self._encoded[encoding, rate] = pcm
+                    self._encoded[encoding, rate] = pcm.astype("<i2").tobytes()
                 case "mulaw":
-                    self._encoded[encoding, rate] = audioop.lin2ulaw(pcm, 2)
+                    self._encoded[encoding, rate] = mulaw.encode(pcm)
                 case "alaw":
-                    self._encoded[encoding, rate] = audioop.lin2alaw(pcm, 2)
+                    self._encoded[encoding, rate] = audioop.lin2alaw(np.ascontiguousarray(pcm), 2)
         return self._encoded[encoding, rate]
 
 

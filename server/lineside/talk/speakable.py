@@ -18,10 +18,11 @@ Voices read marks aloud or stumble over them. What is markup goes; every word st
 | emoji; keycaps such as 1️⃣ | nothing; 1 |
 | SSML tags, pronunciation objects `\{...\}` | the same, character by character |
 
-Of an address its host is spoken, and a path of one plain word. Its signs are words of the language: en, es, fr, de, it, pt.
+Of a web address the host is spoken, and a path of one plain word. The signs in it are words of the language: en, es,
+fr, de, it, pt. A bare host without scheme, `www` or path is an address if it ends in a common domain, such as .com.
 A star or underline between spaces or within a word is no markup (2 * 3, snake_case, M*A*S*H), nor is one pair of stars
-round a number (*67*). An address of a host without scheme, `www` or path is one if it ends in a common domain (.com).
-The text may become longer: an address grows by up to six characters for each of its signs.
+round a number (*67*), nor a single # before a small letter (# to repeat).
+The text may become longer, by up to 16 characters for each sign of an address.
 
 Sources: https://spec.commonmark.org/0.31.2/ (markup), https://unicode.org/reports/tr51/ (emoji),
 https://developers.deepgram.com/docs/improving-aura-2-formatting (what a voice makes of signs)
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
 from lineside.talk.sentences import TAG
 
 _SIGNS = "@./-_+"
@@ -44,7 +46,7 @@ _SPOKEN = {
 }
 
 _FENCE = re.compile(r"\s*(?:```+|~~~+)\s*[\w+#.-]*")
-_LINE_MARK = re.compile(r"[ \t]*(?:(?P<heading>#{1,6})|>|[-*+•‣▪●](?:[ \t]+\[[ xX]\])?)[ \t]+(?=\S)")
+_LINE_MARK = re.compile(r"[ \t]*(?:(?P<heading>#{2,6}|#(?![ \t]+[a-z]))|>|[-*+•‣▪●](?:[ \t]+\[[ xX]\])?)[ \t]+(?=\S)")
 _SPACES = re.compile(r"[ \t]+(?=\S)")
 
 # Emoji=Yes of UTS 51 but for signs that are words or stand in prose: digits, ©, ®, ™, arrows, notes, circled digits.
@@ -78,6 +80,7 @@ _MARKUP = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _AFTER_URL = ".,;:!?'*_~)]}"  # not of the address when last in it
+_HOST_END = re.compile(r"[/?#]")
 _WORD_PATH = re.compile(r"/([^\W\d_][^\W\d_-]{0,29})/?(?![^?#])")
 
 
@@ -154,9 +157,7 @@ def _inline(text: str, signs: Mapping[str, str]) -> str:
     return "".join([*out, text[at:]])
 
 
-def _stress(
-    match: re.Match[str], before: str, after: str, out: list[str], openers: dict[str, tuple[int, int]]
-) -> None:
+def _stress(match: re.Match[str], before: str, after: str, out: list[str], openers: dict[str, tuple[int, int]]) -> None:
     """Put out the marks of stress that are none; blank the ones before them that were their partner."""
     marks, text = match.group(), match.string
     # Chinese and Japanese have no spaces between words: there, marks between letters are not within a word.
@@ -198,9 +199,12 @@ def _address(address: str, signs: Mapping[str, str]) -> str:
     """An address in words."""
     if "://" not in address and "@" in address:
         return _spell(address.removeprefix("mailto:"), signs)
-    host, path = re.match(r"(?:\w+://)?(?:[^/@]*@)?([^/?#:]*)(?::\d*)?(.*)", address, re.DOTALL).groups()
-    word = _WORD_PATH.match(path)
-    return _spell(host.removeprefix("www.") + (f"/{word[1]}" if word else ""), signs)
+    rest = address.partition("://")[2] or address
+    match = _HOST_END.search(rest)
+    end = match.start() if match else len(rest)
+    host = rest[:end].rpartition("@")[2].partition(":")[0].removeprefix("www.")
+    word = _WORD_PATH.match(rest, end)
+    return _spell(f"{host}/{word[1]}" if word else host, signs)
 
 
 def _spell(address: str, signs: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ Use with `uvicorn --ws lineside.web.direct:DirectProtocol`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def close(self) -> None:
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
-        self.conn.send_close(1000)
+        with contextlib.suppress(InvalidState):  # the peer was first, and has its answer
+            self.conn.send_close(1000)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1000, "reason": ""})

@@ -71,7 +71,8 @@ class MediaEndpoint:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def __call__(self, websocket: WebSocket) -> None:
+    async def answer(self, websocket: WebSocket) -> None:
+        """Serve one socket, from its handshake to its end."""
         presented = websocket.path_params["token"]
         try:
             call = self._desk.call_of_pass(presented)

@@ -36,7 +36,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         Route("/twilio/status", _guarded(voice.status), methods=["POST"]),
         Route("/twilio/stream-status", _guarded(voice.stream_status), methods=["POST"]),
         Route("/twilio/apology.wav", _apology, methods=["GET"]),
-        WebSocketRoute("/twilio/media/{token}", MediaEndpoint(desk)),
+        WebSocketRoute("/twilio/media/{token}", MediaEndpoint(desk).answer),
     ]
 
 

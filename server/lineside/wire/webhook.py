@@ -65,6 +65,7 @@ class StreamUpdate:
     call_id: str
     account_id: str
     stream_id: str
+    """Empty when the stream could not be opened."""
     event: str
     """`stream-started`, `stream-stopped`, `stream-error`, or what the carrier adds."""
     error: str
@@ -111,7 +112,7 @@ def parse_stream_status(params: Params) -> StreamUpdate:
     return StreamUpdate(
         call_id=sid(form.get("CallSid"), "CA", "CallSid"),
         account_id=sid(form.get("AccountSid"), "AC", "AccountSid"),
-        stream_id=sid(form.get("StreamSid"), "MZ", "StreamSid"),
+        stream_id=sid(form["StreamSid"], "MZ", "StreamSid") if form.get("StreamSid") else "",
         event=_word(form, "StreamEvent"),
         error=form.get("StreamError", ""),
     )
