@@ -50,13 +50,15 @@ async def test_a_query_is_dropped_from_the_streams_url(phone: Phone, server: Tin
         ("https://voice.example.net/media", {}, "31922"),
         ("wss://", {}, "31923"),
         ("ws://127.0.0.1:1/media", {}, "31902"),
+        ("ws://no-such-host.invalid/media", {"ws_hosts": frozenset({"no-such-host.invalid"})}, "31904"),
+        ("{wss}/media", {}, "31910"),
         ("ws://127.0.0.1:99999/media", {}, "31923"),
     ],
 )
 async def test_a_stream_that_cannot_be_opened_names_its_code_and_the_next_verb_runs(
     phone: Phone, server: TinyServer, url: str, overrides: dict[str, Any], code: str
 ) -> None:
-    stream = f'url="{url.format(ws=server.ws)}" statusCallback="/stream-status"'
+    stream = f'url="{url.format(ws=server.ws, wss=server.ws.replace("ws", "wss", 1))}" statusCallback="/stream-status"'
     server.twiml["/voice"] = server.connect(stream=stream, after="<Pause/><Hangup/>")
     call = await phone.dial(**overrides)
     await call.ended(60)

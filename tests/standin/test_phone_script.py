@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lineside.standin import phone_script
 from lineside.standin.phone import Phone
 from lineside.standin.phone_record import Event
 from standin.phone_server import TinyServer, about, now, open_call
@@ -41,7 +42,8 @@ async def test_broken_twiml_ends_the_call(phone: Phone, server: TinyServer) -> N
     assert (call.status, call.warnings["12100"]) == ("failed", 1)
 
 
-async def test_an_endless_redirect_ends(phone: Phone, server: TinyServer) -> None:
+async def test_an_endless_redirect_ends(phone: Phone, server: TinyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phone_script, "MAX_DOCUMENTS", 10)
     server.twiml["/voice"] = "<Response><Redirect>/voice</Redirect></Response>"
     call = await phone.dial()
     await call.ended(3600)

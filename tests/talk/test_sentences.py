@@ -97,6 +97,7 @@ CUTS = [
     "Go to https://example.com/?q=1&r=2. |Good.",
     "Go to https://example.com/what?really! |Good.",
     "Go to example.com. |Good.",
+    "Go to x.com. |Good.",
     "Go to example.com/a?b=c now. |Good.",
     "Write to jane.doe@example.com. |Good.",
     "Use Node.js or ASP.NET. |Good.",

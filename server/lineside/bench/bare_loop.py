@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64decode, b64encode
+from contextlib import suppress
 
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -41,9 +42,8 @@ class Media:
             stream_id = await _started(websocket)
             speaking = asyncio.create_task(_pass_on(speech, websocket, stream_id))
             try:
-                await _listen(websocket, speech)
-            except WebSocketDisconnect:
-                pass
+                with suppress(WebSocketDisconnect):
+                    await _listen(websocket, speech)
             finally:
                 speaking.cancel()
                 await asyncio.wait([speaking])
@@ -73,15 +73,16 @@ async def _listen(websocket: WebSocket, speech: ClientConnection) -> None:
 async def _pass_on(speech: ClientConnection, websocket: WebSocket, stream_id: str) -> None:
     """The provider's audio to the caller, and a mark behind each answer."""
     n_answers = 0
-    async for message in speech:
-        if isinstance(message, bytes):
-            payload = b64encode(message).decode("ascii")
-            media = {"event": "media", "streamSid": stream_id, "media": {"payload": payload}}
-            await websocket.send_text(json.dumps(media))
-        elif json.loads(message)["type"] == "Flushed":
-            n_answers += 1
-            mark = {"event": "mark", "streamSid": stream_id, "mark": {"name": f"answer-{n_answers}"}}
-            await websocket.send_text(json.dumps(mark))
+    with suppress(WebSocketDisconnect):
+        async for message in speech:
+            if isinstance(message, bytes):
+                payload = b64encode(message).decode("ascii")
+                media = {"event": "media", "streamSid": stream_id, "media": {"payload": payload}}
+                await websocket.send_text(json.dumps(media))
+            elif json.loads(message)["type"] == "Flushed":
+                n_answers += 1
+                mark = {"event": "mark", "streamSid": stream_id, "mark": {"name": f"answer-{n_answers}"}}
+                await websocket.send_text(json.dumps(mark))
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ class Figures:
 
 
 def measure(rates: tuple[int, ...] = RATES) -> list[Figures]:
-    """Measure each rate. Takes about half a second a rate, all of it in this thread."""
+    """Measure each rate. About a second of work for all rates, all of it in this thread."""
     return [Figures(rate, delay_ms(rate), alias_db(rate), ripple_db(rate), cpu_percent(rate)) for rate in rates]
 
 

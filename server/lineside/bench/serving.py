@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import socket
 import sys
@@ -43,7 +42,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if sockets and self.started:
-            await asyncio.to_thread(_say, f"listening on {HOST}:{sockets[0].getsockname()[1]}\n")
+            sys.stdout.write(f"listening on {HOST}:{sockets[0].getsockname()[1]}\n")
+            sys.stdout.flush()
             threading.Thread(target=self._leave_with_stdin, daemon=True).start()
 
     def _leave_with_stdin(self) -> None:
@@ -51,8 +51,3 @@ class _Server(uvicorn.Server):
         while os.read(0, 4096):
             pass
         self.should_exit = True
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line)
-    sys.stdout.flush()

@@ -72,8 +72,14 @@ class Phone:
             task.cancel()
         results = await asyncio.gather(*self._running, return_exceptions=True)
         await self._stack.__aexit__(kind, exc, trace)
-        if kind is None:
-            self._check(results)
+        broken = [result for result in results if isinstance(result, Exception)]
+        if exc is not None:
+            for each in broken:
+                exc.add_note(f"a call of the stand-in broke: {each!r}")
+        elif broken:
+            raise broken[0]
+        else:
+            self._check()
 
     @property
     def rest_url(self) -> str:
@@ -111,10 +117,7 @@ class Phone:
         except TimeoutError:
             pass
 
-    def _check(self, results: list[BaseException | None]) -> None:
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+    def _check(self) -> None:
         if not self.settings.fatal_warnings:
             return
         warned = {sid: dict(call.warnings) for sid, call in self.calls.items() if call.warnings.keys() - INTENDED}

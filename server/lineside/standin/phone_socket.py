@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidURI
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -119,7 +119,7 @@ class CarrierSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
-            self.opened.set_exception(self._protocol.handshake_exc or ConnectionResetError("no answer to the upgrade"))
+            self.opened.set_exception(self._protocol.handshake_exc or InvalidMessage("no answer to the upgrade"))
             self.opened.exception()  # it may have no reader any more
         self._tell_gone(Gone("left" if self._leaving else "lost", str(exc or "")))
         self.closed.set_result(None)
@@ -219,8 +219,10 @@ def _code(exc: Exception) -> str:
             return "31901"
         case ssl.SSLError():
             return "31910"
-        case InvalidHandshake() | ConnectionResetError():
+        case InvalidHandshake():
             return "31920"
+        case ConnectionResetError() | ConnectionAbortedError():
+            return "31910"  # before the upgrade there is only TLS that could break off
         case socket.gaierror():
             return "31904"
         case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):

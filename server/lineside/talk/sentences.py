@@ -363,10 +363,9 @@ def _dot(text: str, start: int, at: int) -> _Dot:
         return _Dot.BEFORE_NUMBER
     if len(word) <= 2 and word.isdecimal():
         return _Dot.ORDINAL
-    *firsts, last = word.split(".")
-    dotted = bool(firsts) and all(part.isalpha() and len(part) <= 2 for part in firsts) and last.isalpha()
+    dotted = "." in word and all(part.isalpha() and len(part) <= 2 for part in word.split("."))  # U.S, Ph.D
     initial = len(word) == 1 and word.lower() != word.upper()
-    if initial or (dotted and len(last) <= 3) or key in _ENDING or key.endswith("str"):  # German: "Hauptstr. 5"
+    if initial or dotted or key in _ENDING or key.endswith("str"):  # German: "Hauptstr. 5"
         return _Dot.ENDING
     return _Dot.PLAIN
 
