@@ -63,7 +63,7 @@ async def test_frames_come_every_20_ms_with_strings_for_numbers(phone: Phone, se
 
 async def test_late_ticks_are_made_up_for_and_recorded() -> None:
     record = CallRecord(PhoneSettings("http://127.0.0.1/"), Direction("inbound", "a", "b"), datetime.now(UTC))
-    stream = CarrierStream(record, {}, now=50.0)
+    stream = CarrierStream(record, "MZ1", {}, now=50.0)
     assert len(stream.step(50.0)) == 2
     assert stream.next_due == about(50.093)
     assert len(stream.step(50.140)) == 3

@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from math import inf
 from urllib.parse import urlsplit
 
@@ -26,8 +27,16 @@ COMPLETE = 0.9  # of an answer's length: servers may drop blanks between sentenc
 PAUSE = 0.5  # s between the end of an answer and the next key
 STUCK = 5.0  # s beyond an answer's length after which it is given up
 
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 NO_MASK = bytes(4)  # a client must mask; this key costs the server as much as any other, and us nothing
+
+
+class Opcode(IntEnum):
+    """The kinds of WebSocket frames that occur here."""
+
+    TEXT = 0x1
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
 
 
 class Caller:
@@ -99,9 +108,12 @@ class LoadCall(asyncio.Protocol):
         clock: the pace-maker's, not the loop's: uvloop's counts whole milliseconds.
     """
 
+    transport: asyncio.Transport
+
     def __init__(self, stream: Stream, caller: Caller, clock: Callable[[], float]) -> None:
         self.caller = caller
-        self.lost = False  # before we hung up
+        self.lost = False  # by no doing of ours
+        self._hung_up = False
         self._stream = stream
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -126,7 +138,7 @@ class LoadCall(asyncio.Protocol):
 
     def send_frame(self, now: float) -> None:
         """Send the next 20 ms of the caller's voice, and the next key when it is time."""
-        if self.lost:
+        if self.lost or self._hung_up:
             return
         self._sequence += 1
         self._n_frames += 1
@@ -137,6 +149,7 @@ class LoadCall(asyncio.Protocol):
 
     def hang_up(self) -> None:
         ids = (self._stream.account_id.encode(), self._stream.call_id.encode())
+        self._hung_up = True
         self._send("stop", b'"stop":{"accountSid":"%b","callSid":"%b"}' % ids)
         self.transport.close()
 
@@ -146,7 +159,7 @@ class LoadCall(asyncio.Protocol):
         head = b'{"event":"%b","sequenceNumber":"%d","streamSid":"%b",' % (event.encode(), self._sequence, stream)
         self._write(head + rest + b"}")
 
-    def _write(self, payload: bytes, opcode: int = TEXT) -> None:
+    def _write(self, payload: bytes, opcode: int = Opcode.TEXT) -> None:
         n = len(payload)
         length = bytes((0x80 | n,)) if n < 126 else b"\xfe" + n.to_bytes(2, "big")
         self.transport.write(bytes((0x80 | opcode,)) + length + NO_MASK + payload)
@@ -159,7 +172,7 @@ class LoadCall(asyncio.Protocol):
         transport.write(upgrade(self._stream))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
+        self.lost = not self._hung_up
         while self._marks:
             self._marks.popleft()[1].cancel()
         if not self.opened.done():
@@ -171,12 +184,12 @@ class LoadCall(asyncio.Protocol):
             return
         for opcode, payload in frames(self._received):
             match opcode:
-                case 0x1:  # TEXT
+                case Opcode.TEXT:
                     self._take(orjson.loads(payload))
-                case 0x9:  # PING
-                    self._write(payload, PONG)
-                case 0x8:  # CLOSE
-                    self._write(payload, CLOSE)
+                case Opcode.PING:
+                    self._write(payload, Opcode.PONG)
+                case Opcode.CLOSE:
+                    self._write(payload, Opcode.CLOSE)
 
     def _take_handshake(self) -> bool:
         head, end, rest = self._received.partition(b"\r\n\r\n")
@@ -188,16 +201,15 @@ class LoadCall(asyncio.Protocol):
             return False
         self._received = rest
         self._write(b'{"event":"connected","protocol":"Call","version":"1.0.0"}')
-        call, account, stream = (
-            each.encode() for each in (self._stream.call_id, self._stream.account_id, self._stream.stream_id)
-        )
-        start = b'"start":{"accountSid":"%b","callSid":"%b","streamSid":"%b","tracks":["inbound"],' % (
-            account,
-            call,
-            stream,
-        )
-        media_format = b'"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},'
-        self._send("start", start + media_format + b'"customParameters":{}}')
+        start = {
+            "accountSid": self._stream.account_id,
+            "callSid": self._stream.call_id,
+            "streamSid": self._stream.stream_id,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": BYTES_PER_S, "channels": 1},
+            "customParameters": {},
+        }
+        self._send("start", b'"start":' + orjson.dumps(start))
         self.opened.set_result(None)
         return True
 
@@ -218,7 +230,7 @@ class LoadCall(asyncio.Protocol):
     def _return_mark(self) -> None:
         """The oldest mark was reached: they are reached in order."""
         name, _ = self._marks.popleft()
-        if not self.lost:
+        if not self.transport.is_closing():
             self._send("mark", b'"mark":{"name":"%b"}' % name)
 
 

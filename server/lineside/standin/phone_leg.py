@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
-from lineside.standin.phone_record import CallRecord
+from lineside.standin.phone_record import CallRecord, new_sid
 from lineside.standin.phone_settings import PhoneSettings
 from lineside.standin.phone_socket import CLOSE_TIMEOUT, CarrierSocket, ConnectFailed, open_socket
 from lineside.standin.phone_stream import CarrierStream, Gone
@@ -62,6 +62,7 @@ class PhoneLeg:
         Args:
             started: called when the socket is open and `start` is on its way.
         """
+        self.stream_sid = new_sid("MZ")
         self.stream: CarrierStream | None = None
         """None until the socket is open."""
         self._verb = verb
@@ -96,7 +97,7 @@ class PhoneLeg:
             self._socket = await self._open()
         except ConnectFailed as exc:
             self._record.warn(self._loop.time(), exc.code, str(exc))
-            self._report("stream-error", error=f"Stream - Websocket - {exc}", stream_sid="")
+            self._report("stream-error", error=f"Stream - Websocket - {exc}")
             raise
         stream = self._start()
         try:
@@ -163,8 +164,8 @@ class PhoneLeg:
 
     def _start(self) -> CarrierStream:
         now = self._loop.time()
-        self.stream = CarrierStream(self._record, self._verb.parameters, now)
-        self._record.note(now, "started", self.stream.stream_sid)
+        self.stream = CarrierStream(self._record, self.stream_sid, self._verb.parameters, now)
+        self._record.note(now, "started", self.stream_sid)
         for message in self._early:
             self.stream.receive(message, now)
         if self._settings.ping_interval_s:
@@ -210,16 +211,15 @@ class PhoneLeg:
             if timer is not None:
                 timer.cancel()
 
-    def _report(self, event: str, *, error: str = "", stream_sid: str | None = None) -> None:
+    def _report(self, event: str, *, error: str = "") -> None:
         """Tell the stream's status callback. Its time stamp is ISO 8601, unlike a call's."""
         if self._verb.status_callback is None:
             return
-        sid = stream_sid if stream_sid is not None or self.stream is None else self.stream.stream_sid
         fields = {
             "AccountSid": self._settings.account_sid,
             "CallSid": self._record.call_sid,
-            "StreamSid": sid or "",
-            "StreamName": self._verb.name or sid or "",
+            "StreamSid": self.stream_sid,
+            "StreamName": self._verb.name or self.stream_sid,
             "StreamEvent": event,
             "Timestamp": self._record.wall(self._loop.time()).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }

@@ -19,7 +19,7 @@ from typing import Generic, Literal, TypeVar
 from lineside.errors import LocalProtocolError
 from lineside.standin import phone_messages as messages
 from lineside.standin.carrier_queue import FRAME_BYTES, RATE, SAME_INSTANT, SILENCE, CarrierQueue
-from lineside.standin.phone_record import CallRecord, new_sid
+from lineside.standin.phone_record import CallRecord
 
 T = TypeVar("T")
 
@@ -77,9 +77,9 @@ class DelayLine(Generic[T]):
 class CarrierStream:
     """The state of one stream. `step` moves it to `now`; everything else only tells it something."""
 
-    def __init__(self, record: CallRecord, parameters: Mapping[str, str], now: float) -> None:
+    def __init__(self, record: CallRecord, stream_sid: str, parameters: Mapping[str, str], now: float) -> None:
         settings = record.settings
-        self.stream_sid = new_sid("MZ")
+        self.stream_sid = stream_sid
         self.began = now
         self.queue = CarrierQueue(now, newest_first_on_clear=settings.mark_echo_order_on_clear == "lifo")
         self.over: Gone | None = None

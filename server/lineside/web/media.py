@@ -87,7 +87,7 @@ class MediaEndpoint:
             async with asyncio.timeout(START_TIMEOUT):
                 started = await self._start_message(websocket, call)
         except (AuthError, RemoteProtocolError, TimeoutError) as exc:
-            log.warning("call %s: stream closed: %s", call.info.call_id, exc or "no start message came")
+            log.warning("call %s: stream closed: %s", call.info.call_id, str(exc) or "no start message came")
             with contextlib.suppress(RuntimeError):
                 await websocket.close(1008)
             return

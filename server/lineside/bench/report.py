@@ -1,0 +1,156 @@
+"""What a load run measured, and what that says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import median
+from typing import Any
+
+YARDSTICK = "bare"
+LATE = 5.0  # ms; a generator that is later than this at its 99th percentile measures itself
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One server under load, once. Percentiles are over all calls."""
+
+    cpu_ms: float
+    """Processor time of the server's process, user and system, per second of a call."""
+    idle_kb: float
+    """Resident memory that a silent call adds to the server; rough below some fifty calls."""
+    first_audio_ms: tuple[float, float]
+    """From a key to the first byte of the answer, p50 and p99."""
+    n_answers: int
+    underruns: int
+    """How often the carrier's queue ran dry within an answer."""
+    stuck: int
+    """Answers that did not come, or not wholly."""
+    lost: int
+    """Calls that the server dropped."""
+    n_bytes: int
+    """Audio received, mu-law."""
+    late_ms: tuple[float, float]
+    """How long after its time the generator sent a frame, p50 and p99."""
+
+    @property
+    def void(self) -> bool:
+        return self.late_ms[1] > LATE
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Figures:
+        """From what JSON made of `dataclasses.asdict`."""
+        return cls(**{each.name: _tuple(values[each.name]) for each in fields(cls)})
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Round = Mapping[str, Figures]
+"""Every server's figures by its name, measured one right after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Some rounds of the same load.
+
+    The machine's speed drifts, so ratios and differences are taken within a round and only then their median.
+    """
+
+    calls: int
+    seconds: float
+    rounds: Sequence[Round]
+
+    @property
+    def valid(self) -> Sequence[Round]:
+        """Rounds whose generator kept time; all of them when none did, and then every row says `void`."""
+        return [each for each in self.rounds if not _void(each)] or self.rounds
+
+    @property
+    def void(self) -> bool:
+        """No round is worth anything."""
+        return all(_void(each) for each in self.rounds)
+
+    def cpu_ratio(self, server: str) -> float:
+        return self._median(lambda each: each[server].cpu_ms / each[YARDSTICK].cpu_ms)
+
+    def idle_ratio(self, server: str) -> float:
+        return self._median(lambda each: each[server].idle_kb / max(each[YARDSTICK].idle_kb, 1.0))
+
+    def added_ms(self, server: str) -> tuple[float, float]:
+        """What the server adds to the time to the first audio, at p50 and p99."""
+        p50, p99 = (
+            self._median(lambda each, i=i: each[server].first_audio_ms[i] - each[YARDSTICK].first_audio_ms[i])
+            for i in range(2)
+        )
+        return p50, p99
+
+    def table(self) -> list[list[str]]:
+        """Rows of equal length, the first of them the heads of the columns."""
+        heads = [
+            f"{self.calls} calls, {self.seconds:g} s",
+            "CPU ms/call-s",
+            "first audio p50/p99 ms",
+            "added ms",
+            "underruns",
+            "stuck",
+            "lost",
+            "kB/idle call",
+            "generator late p50/p99 ms",
+        ]
+        rows = [heads]
+        servers = list(self.rounds[0])
+        rows += [self._row(server) for server in servers]
+        rows += [self._ratios(server) for server in servers if server != YARDSTICK]
+        return rows
+
+    def text(self) -> str:
+        """The table in aligned columns, and how many rounds it is of."""
+        rows = self.table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        n_void = sum(map(_void, self.rounds))
+        lines.append(f"medians of {len(self.valid)} rounds; {n_void} void (generator late by more than {LATE:g} ms)")
+        return "\n".join(lines)
+
+    def _row(self, server: str) -> list[str]:
+        def of(value: Callable[[Figures], float]) -> float:
+            return self._median(lambda each: value(each[server]))
+
+        added = self.added_ms(server)
+        return [
+            f"{server} (void)" if self.void else server,
+            f"{of(lambda it: it.cpu_ms):.2f}",
+            _pair(of(lambda it: it.first_audio_ms[0]), of(lambda it: it.first_audio_ms[1])),
+            "" if server == YARDSTICK else _pair(*added),
+            *(str(self._sum(server, name)) for name in ("underruns", "stuck", "lost")),
+            f"{of(lambda it: it.idle_kb):.0f}",
+            _pair(of(lambda it: it.late_ms[0]), of(lambda it: it.late_ms[1])),
+        ]
+
+    def _ratios(self, server: str) -> list[str]:
+        cpu, idle = f"{self.cpu_ratio(server):.2f}", f"{self.idle_ratio(server):.2f}"
+        return [f"{server} / {YARDSTICK}", cpu, "", "", "", "", "", idle, ""]
+
+    def _median(self, value: Callable[[Round], float]) -> float:
+        return median(value(each) for each in self.valid)
+
+    def _sum(self, server: str, name: str) -> int:
+        return sum(int(getattr(each[server], name)) for each in self.valid)
+
+
+def _void(measured: Round) -> bool:
+    return any(figures.void for figures in measured.values())
+
+
+def _pair(p50: float, p99: float) -> str:
+    return f"{p50:.2f} / {p99:.2f}"
+
+
+def percentiles(values: Iterable[float]) -> tuple[float, float]:
+    """p50 and p99, each a value that occurred; zeros when there is none."""
+    ranked = sorted(values)
+    if not ranked:
+        return 0.0, 0.0
+    return ranked[(len(ranked) - 1) // 2], ranked[-1 - (len(ranked) - 1) // 100]
