@@ -539,6 +539,7 @@ async def test_the_agent_is_made_with_the_first_cue_and_left_after_the_last_answ
             seen.append("left")
 
         async def reply(self, cue: Cue) -> AsyncIterator[Line]:
+            await asyncio.sleep(1)
             seen.append(type(cue).__name__)
             yield "a"
 
@@ -550,7 +551,6 @@ async def test_the_agent_is_made_with_the_first_cue_and_left_after_the_last_answ
         await hear(session, CallerPressed("1"))
         session.reply(CallEnded("caller"), Bell().ring)
         session.close()
-        await settle()
     assert seen == ["entered", "CallStarted", "CallerPressed", "CallEnded", "left"]
     assert problems.texts == []
 
@@ -604,8 +604,9 @@ async def test_an_agent_that_is_slow_to_leave_is_cut_and_reported() -> None:
         await hear(session, CallStarted())
         began = now()
         session.close()
-        await problems.first("the end of an agent took more than 5.5 s and was cancelled")
+        problem = await problems.first("the end of an agent took more than 5.5 s and was cancelled")
         assert now() == began + 5.5
+    assert problems.texts == [problem]
 
 
 async def test_a_background_task_that_fails_ends_the_agent() -> None:
@@ -710,6 +711,25 @@ async def test_leaving_the_host_lets_the_last_words_run() -> None:
     assert problems.texts == []
     with pytest.raises(LocalProtocolError):
         host.open(CALL)
+
+
+async def test_leaving_the_host_cancels_what_takes_too_long() -> None:
+    seen: list[str] = []
+
+    async def agent(cue: Cue) -> AsyncIterator[Line]:
+        try:
+            await asyncio.sleep(60)
+            yield "never"
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    began = now()
+    async with hosting(agent) as (host, problems):
+        host.open(CALL).reply(CallEnded("shutdown"), Bell().ring)
+    assert now() == began + 5
+    assert seen == ["cancelled"]
+    assert not any("left to themselves" in text for text in problems.texts)
 
 
 async def test_leaving_the_host_has_a_limit() -> None:

@@ -10,6 +10,7 @@ import importlib
 import sys
 import types
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lineside import audio
 from lineside.audio import mulaw
 from lineside.errors import LocalProtocolError
 
@@ -34,7 +36,7 @@ def decision_values() -> list[int]:
 def levels() -> list[int]:
     """y_0 .. y_127 of table 2a, column 8: zero, then the middle of each step, 14 bits."""
     edges = decision_values()
-    return [0] + [(low + high) // 2 for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [0] + [(low + high) // 2 for low, high in pairwise(edges)]
 
 
 def test_the_tables_have_the_printed_figures() -> None:
@@ -119,6 +121,7 @@ def test_the_farewell_of_the_standard_librarys_audioop_is_silenced_and_no_other(
                 warnings.warn(self.message, DeprecationWarning, stacklevel=2)
 
     finder = Finder()
+    monkeypatch.setattr(audio, "mulaw", mulaw)  # the package names the module too; this puts ours back afterwards
     monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
 
     def imported() -> types.ModuleType:

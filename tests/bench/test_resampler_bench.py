@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lineside.audio.formats import RATES
-from lineside.bench.resampler import Figures, alias_db, delay_ms, measure, report, ripple_db
+from lineside.bench.resampler import Figures, alias_db, delay_ms, main, measure, report, ripple_db
 
 GOOD = Figures(rate=24000, delay_ms=1.5, alias_db=-70.0, ripple_db=0.03, cpu_percent=0.1)
 
@@ -51,3 +51,11 @@ def test_the_report_is_a_line_a_rate_between_heading_and_bounds() -> None:
     assert len(lines) == 3
     assert lines[1].split() == ["24000", "1.50", "-70.0", "0.030", "0.100"]
     assert lines[2].split() == ["bound", "3.00", "-60.0", "0.500", "0.150"]
+
+
+def test_the_command_writes_a_line_for_every_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [row.rate for row in rows] == list(RATES)
+    assert [line.split()[0] for line in lines[1:-1]] == [str(rate) for rate in RATES]
+    assert lines[-1].split()[0] == "bound"  # and no rate misses its own

@@ -158,6 +158,7 @@ async def test_a_socket_that_nobody_closes_is_dropped_after_a_while(phone: Phone
 
 async def test_the_carrier_may_close_without_a_stop(phone: Phone, server: TinyServer) -> None:
     call, socket = await open_call(phone, server, round_trip_s=0.1)
+    await socket.until("media", 3)
     await call.close_without_stop()
     await call.ended(10)
     assert socket.all("stop") == []

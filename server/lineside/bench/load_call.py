@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -131,7 +132,7 @@ class LoadCall(asyncio.Protocol):
     async def connect(self) -> None:
         """Raises: RemoteProtocolError: the server does not take the stream."""
         url = urlsplit(self._stream.url)
-        await self._loop.create_connection(lambda: self, url.hostname, url.port)
+        await self._loop.create_connection(lambda: self, url.hostname or "", url.port or 80)
         await self.opened
 
     # -- to the server -----------------------------------------------------------------------------
@@ -213,7 +214,7 @@ class LoadCall(asyncio.Protocol):
         self.opened.set_result(None)
         return True
 
-    def _take(self, message: dict[str, dict[str, str]]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         now = self._clock()
         match message:
             case {"media": {"payload": payload}}:

@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -244,7 +244,8 @@ async def _hang_up(calls: Sequence[LoadCall]) -> None:
 
 
 @contextmanager
-def _no_garbage_collection():
+def _no_garbage_collection() -> Iterator[None]:
+    """A collection of everything would be late frames."""
     gc.collect()
     gc.disable()
     try:

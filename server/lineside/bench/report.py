@@ -80,11 +80,11 @@ class Report:
 
     def added_ms(self, server: str) -> tuple[float, float]:
         """What the server adds to the time to the first audio, at p50 and p99."""
-        p50, p99 = (
-            self._median(lambda each, i=i: each[server].first_audio_ms[i] - each[YARDSTICK].first_audio_ms[i])
-            for i in range(2)
-        )
-        return p50, p99
+
+        def added(i: int) -> float:
+            return self._median(lambda each: each[server].first_audio_ms[i] - each[YARDSTICK].first_audio_ms[i])
+
+        return added(0), added(1)
 
     def table(self) -> list[list[str]]:
         """Rows of equal length, the first of them the heads of the columns."""

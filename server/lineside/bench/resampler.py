@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -64,6 +65,13 @@ def report(rows: list[Figures]) -> list[str]:
         f"{'bound':>8} {MAX_DELAY_MS:>9.2f} {MAX_ALIAS_DB:>9.1f} {MAX_RIPPLE_DB:>10.3f} {MAX_CPU_PERCENT:>16.3f}"
     )
     return lines + [f"{row.rate} Hz misses its bound: {', '.join(row.missed)}" for row in rows if row.missed]
+
+
+def main() -> list[Figures]:
+    """Measure all rates, write the report to standard output, and give the rows."""
+    rows = measure()
+    sys.stdout.write("\n".join(report(rows)) + "\n")
+    return rows
 
 
 def delay_ms(rate: int) -> float:

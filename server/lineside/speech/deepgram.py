@@ -85,8 +85,9 @@ class _Line:
             on_message=self._receive,
             on_end=self._ended,
             connect_timeout=options.connect_timeout,
-            goodbye=self._wire.close(),
+            goodbye=[self._wire.close()],
         )
+        self.socket.start()
 
     @property
     def unanswered(self) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -53,13 +53,16 @@ def _message(body: bytes) -> str:
 
 
 class ProviderSocket:
-    """A socket that reports its messages and, once, its end.
+    """A socket that reports its messages and, once, its end. It connects when `start` is called.
 
     Args:
         who: the provider's name, for messages.
         on_message: called with each message; a ProtocolError that it raises ends the socket.
         on_end: called once with the reason, unless `close` was called first.
-        goodbye: sent before the socket is closed from our side.
+        on_open: called when the handshake is through.
+        explain: what an upgrade refused with this HTTP status and body means; by default what the status says.
+        explain_close: what a close with this code and reason means.
+        goodbye: messages sent before the socket is closed from our side.
     """
 
     def __init__(
@@ -70,21 +73,33 @@ class ProviderSocket:
         *,
         on_message: Callable[[str | bytes], None],
         on_end: Callable[[ProviderError], None],
+        on_open: Callable[[], None] | None = None,
+        explain: Callable[[int, bytes], ProviderError] | None = None,
+        explain_close: Callable[[int, str], ProviderError] | None = None,
         connect_timeout: float = 5.0,
-        goodbye: str | None = None,
+        goodbye: Sequence[str] = (),
     ) -> None:
         self._who = who
         self._url = url
         self._headers = headers
         self._on_message = on_message
         self._on_end = on_end
+        self._on_open = on_open
+        self._explain = explain
+        self._explain_close = explain_close
         self._connect_timeout = connect_timeout
         self._goodbye = goodbye
         self._outbox: deque[str | bytes] = deque()  # bounded by what its owner meters: a few sentences
         self._filled = asyncio.Event()
         self._ended = False
         self.open = False
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"{who} socket")
+        self.was_open = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect."""
+        if self._task is None and not self._ended:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"{self._who} socket")
 
     @property
     def alive(self) -> bool:
@@ -108,23 +123,27 @@ class ProviderSocket:
     def _end(self) -> None:
         self._ended = True
         self.open = False
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     async def close(self) -> None:
         """Say goodbye and close; nothing is reported any more. Takes CLOSE_TIMEOUT at the most."""
         if not self._ended:
             self._end()
-        await asyncio.wait([self._task])
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         error: ProviderError
         try:
             async with self._connect() as socket:
-                self.open = True
+                self.open = self.was_open = True
+                if self._on_open is not None:
+                    self._on_open()
                 await self._serve(socket)
-                error = ProviderUnavailable(f"{self._who} closed the socket ({_reason(socket)})")
+                error = self._closed(socket)
         except InvalidStatus as exc:
-            error = refusal(self._who, exc)
+            error = self._refused(exc)
         except TimeoutError:
             error = ProviderUnavailable(f"{self._who} did not answer the handshake in {self._connect_timeout:g} s")
         except (InvalidURI, InvalidHandshake, OSError, EOFError) as exc:
@@ -135,6 +154,19 @@ class ProviderSocket:
             self._ended = True
             self.open = False
             self._on_end(error)
+
+    def _refused(self, exc: InvalidStatus) -> ProviderError:
+        if self._explain is not None:
+            return self._explain(exc.response.status_code, bytes(exc.response.body or b""))
+        return refusal(self._who, exc)
+
+    def _closed(self, socket: ClientConnection) -> ProviderError:
+        code, reason = socket.close_code, socket.close_reason or ""
+        if code is None or code == 1006:
+            return ProviderUnavailable(f"{self._who}: the connection was lost")
+        if self._explain_close is not None:
+            return self._explain_close(code, reason)
+        return ProviderUnavailable(f"{self._who} closed the socket (code {code}{f', {reason}' if reason else ''})")
 
     def _connect(self) -> connect:
         parts = urlsplit(self._url)
@@ -156,10 +188,10 @@ class ProviderSocket:
             async for message in socket:
                 self._on_message(message)
         except asyncio.CancelledError:
-            if self._goodbye is not None:
-                with contextlib.suppress(ConnectionClosed, TimeoutError):
-                    async with asyncio.timeout(CLOSE_TIMEOUT):
-                        await socket.send(self._goodbye)
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    for message in self._goodbye:
+                        await socket.send(message)
             raise
         except ConnectionClosed:
             pass  # the reason is read from the socket
@@ -174,11 +206,3 @@ class ProviderSocket:
                     await socket.send(self._outbox.popleft())
                 self._filled.clear()
 
-
-def _reason(socket: ClientConnection) -> str:
-    code = socket.close_code
-    return (
-        "connection lost"
-        if code in (None, 1006)
-        else f"code {code}" + (f", {socket.close_reason}" if socket.close_reason else "")
-    )

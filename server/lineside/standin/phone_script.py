@@ -173,8 +173,6 @@ class Script:
         except ConnectFailed:
             if self._settings.after_failed_connect == "end":
                 return "failed"
-        if self.halted:
-            return "completed"
         action, self.action = self.action, None
         return action
 

@@ -1,0 +1,825 @@
+"""Where the audio of a stretch stands, checked against a carrier's queue that was written for this test alone."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lineside.talk.playout import (
+    BYTES_PER_S,
+    FRAME,
+    KEEP,
+    MARK_EVERY,
+    MARK_GRACE,
+    MESSAGE,
+    SILENCE,
+    SMALLEST,
+    THIN_LEAD,
+    Playout,
+    RoundTrip,
+    Send,
+)
+
+START = 1000.0  # s; where the test clock begins too
+
+
+def audio_of(n_bytes: int, seed: int = 1) -> bytes:
+    """Audio in which every place can be told from its neighbours, and none is silence."""
+    return bytes(byte % 255 for byte in random.Random(seed).randbytes(n_bytes))
+
+
+def everything(playout: Playout, now: float) -> list[Send]:
+    return list(iter(lambda: playout.take(now), None))
+
+
+# -- a carrier, as the documents describe it -----------------------------------------------------------------------
+
+
+class Carrier:
+    """One FIFO of audio and marks, drained at 8000 bytes a second, behind a network with delays of its own.
+
+    Messages arrive `out` seconds after they are sent, plus jitter, in order; marks come back `back` seconds after
+    playout reached them, plus jitter, in order.
+    """
+
+    def __init__(self, out: float, back: float, jitter: Callable[[], float]) -> None:
+        self.out = out
+        self.back = back
+        self.jitter = jitter
+        self.arrived = 0.0  # when the last message did
+        self.spans: list[tuple[float, int, int]] = []  # played from this time on: so many bytes, after so many
+        self.dry_at = 0.0
+        self.n_bytes = 0
+        self.returned = 0.0
+        self.returns: list[tuple[float, str]] = []
+
+    def send(self, audio: bytes, mark: str | None, now: float) -> None:
+        self.arrived = max(self.arrived, now + self.out + self.jitter())
+        if audio:
+            begins = max(self.arrived, self.dry_at)
+            self.spans.append((begins, len(audio), self.n_bytes))
+            self.n_bytes += len(audio)
+            self.dry_at = begins + len(audio) / BYTES_PER_S
+        if mark is not None:
+            self.returned = max(self.returned, max(self.arrived, self.dry_at) + self.back + self.jitter())
+            heapq.heappush(self.returns, (self.returned, mark))
+
+    def heard(self, at: float) -> float:
+        """Bytes played by then."""
+        after = bisect_right(self.spans, at, key=lambda span: span[0])
+        if after == 0:
+            return 0.0
+        begins, size, before = self.spans[after - 1]
+        return before + min(size, (at - begins) * BYTES_PER_S)
+
+    def heard_at_clear(self, now: float) -> float:
+        """Bytes played when a clear sent now would arrive at the soonest: behind what was sent before it."""
+        return self.heard(max(self.arrived, now + self.out))
+
+
+class Scene:
+    """A provider, a playout and a carrier; time goes from event to event."""
+
+    def __init__(self, playout: Playout, carrier: Carrier, feed: Sequence[tuple[float, bytes]]) -> None:
+        self.playout = playout
+        self.carrier = carrier
+        self.feed = sorted(feed, key=lambda item: item[0])
+        self.now = START
+        self.sends: list[tuple[float, Send]] = []
+        self.end_mark: str | None = None
+        self.looks = 0
+
+    def run(self, until: float, look_every: float = 0.013) -> Iterator[float]:
+        """Yields every so often, and after each event, with the time up to date."""
+        look = self.now
+        while self.now < until:
+            due = self.playout.due(self.now)
+            times = [until, look + look_every]
+            times += [due] if due is not None else []
+            times += [self.feed[0][0]] if self.feed else []
+            times += [self.carrier.returns[0][0]] if self.carrier.returns else []
+            self.now = max(self.now, min(times))
+            if self.now >= look + look_every:
+                look = self.now
+            while self.feed and self.feed[0][0] <= self.now:
+                _, audio = self.feed.pop(0)
+                if audio:
+                    self.playout.add(audio)
+                else:
+                    self.playout.finish()
+            while self.carrier.returns and self.carrier.returns[0][0] <= self.now:
+                self.playout.marked(heapq.heappop(self.carrier.returns)[1], self.now)
+            sent = self.send()
+            if due is not None and due <= self.now:
+                assert sent, f"due at {due}, asked at {self.now}: nothing came, and the waiter would spin"
+            yield self.now
+
+    def send(self) -> int:
+        sends = everything(self.playout, self.now)
+        for send in sends:
+            self.sends.append((self.now, send))
+            self.carrier.send(send.audio, send.mark, self.now)
+        if mark := self.playout.end_mark():
+            self.end_mark = mark
+            self.carrier.send(b"", mark, self.now)
+        return len(sends)
+
+    @property
+    def sent(self) -> bytes:
+        return b"".join(send.audio for _, send in self.sends)
+
+
+def provider(audio: bytes, seed: int, *, speed: float = 5.0, pause: float = 0.0) -> list[tuple[float, bytes]]:
+    """Audio in chunks of odd sizes, `speed` times as fast as it plays, with one pause on the way; b"" is the end."""
+    dice = random.Random(seed)
+    at, begin, feed = START + dice.random() * 0.3, 0, []
+    pause_at = dice.randrange(len(audio) + 1)
+    while begin < len(audio):
+        size = dice.choice((1, 7, 160, 555, 1024, 4000))
+        feed.append((at, audio[begin : begin + size]))
+        if begin <= pause_at < begin + size:
+            at += pause
+        begin += size
+        at += size / BYTES_PER_S / speed
+    return [*feed, (at, b"")]
+
+
+# -- audio out -----------------------------------------------------------------------------------------------------
+
+
+def test_first_frame_leaves_at_once():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    assert playout.due(START) == START
+    send = playout.take(START)
+    assert send is not None
+    assert send.audio == audio_of(FRAME)
+    assert send.gap == 0.0
+
+
+def test_less_than_a_frame_waits_for_more():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME - 1))
+    assert playout.take(START) is None
+    assert playout.due(START) is None
+
+
+def test_nothing_given_is_nothing_to_send():
+    playout = Playout("a")
+    assert playout.take(START) is None
+    assert playout.due(START) is None
+    assert playout.end_mark() is None
+    assert playout.played(START) == playout.sent == playout.received == 0
+
+
+def test_last_frame_is_padded_with_silence_and_only_that_one():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME + 1))
+    playout.finish()
+    assert b"".join(send.audio for send in everything(playout, START)) == audio_of(FRAME + 1) + SILENCE * (FRAME - 1)
+    assert playout.sent == FRAME + 1
+
+
+def test_padding_is_never_counted_as_played():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME + 1))
+    playout.finish()
+    everything(playout, START)
+    assert playout.played(START + 5) == FRAME + 1
+
+
+def test_lead_shrinks_as_the_caller_listens():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    playout.take(START)
+    assert playout.lead(START) == pytest.approx(0.020)
+    assert playout.lead(START + 0.015) == pytest.approx(0.005)
+    assert playout.lead(START + 0.5) == 0.0
+
+
+@pytest.mark.parametrize("lead", [0.2, 0.5, 1.0, 5.0])
+def test_a_long_answer_fills_the_lead_and_no_more(lead: float):
+    playout = Playout("a", lead=lead)
+    playout.add(audio_of(20 * BYTES_PER_S))
+    everything(playout, START)
+    assert playout.lead(START) == pytest.approx(lead, abs=min(MESSAGE / BYTES_PER_S, lead / 2))
+    assert playout.lead(START) <= lead + 1e-6
+
+
+@pytest.mark.parametrize("lead", [0.0, 0.01, 0.02, 0.04, 0.05, 0.08, 0.1, 0.11, 0.15, 0.2, 0.25, 1.0, 5.0])
+@pytest.mark.parametrize("start", [0.1, START, 123456.7, 2e6 + 0.3])
+def test_when_due_comes_something_is_sent_and_not_before(lead: float, start: float):
+    playout = Playout("a", lead=lead)
+    now = start
+    dice = random.Random(7)
+    for step in range(300):
+        everything(playout, now)
+        due = playout.due(now)
+        if due is None:
+            playout.add(audio_of(dice.choice((1, 100, 160, 200, 800, 1000, 1700))))
+            now += dice.choice((0.0, 0.003, 0.0501, 0.17))
+            if step > 280:
+                playout.finish()
+            continue
+        assert due >= now
+        if due > now:
+            assert playout.take(due - (due - now) * 0.01 - 1e-5) is None
+        now = due
+        assert playout.take(now) is not None
+
+
+def test_while_the_carrier_has_audio_no_crumbs_are_sent():
+    playout = Playout("a")
+    playout.add(audio_of(MESSAGE))
+    everything(playout, START)
+    playout.add(audio_of(SMALLEST - 1))
+    assert playout.take(START) is None
+    playout.add(audio_of(1))
+    send = playout.take(START)
+    assert send is not None
+    assert len(send.audio) == SMALLEST
+
+
+def test_crumbs_are_sent_before_the_carrier_runs_dry():
+    playout = Playout("a")
+    playout.add(audio_of(MESSAGE))
+    everything(playout, START)
+    playout.add(audio_of(FRAME))
+    due = playout.due(START)
+    assert due == pytest.approx(START + MESSAGE / BYTES_PER_S - THIN_LEAD)
+    assert due is not None
+    assert playout.take(due) is not None
+
+
+def test_a_gap_in_the_middle_is_reported_with_its_length():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    playout.take(START)
+    playout.add(audio_of(FRAME))
+    send = playout.take(START + 0.5)
+    assert send is not None
+    assert send.gap == pytest.approx(0.48)
+
+
+def test_audio_in_time_is_no_gap():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    playout.take(START)
+    playout.add(audio_of(FRAME))
+    send = playout.take(START + 0.019)
+    assert send is not None
+    assert send.gap == 0.0
+
+
+def test_silence_between_hold_and_resume_is_no_gap():
+    playout = Playout("a")
+    playout.add(audio_of(MESSAGE * 4))
+    everything(playout, START)
+    playout.resume(playout.hold(START + 0.1))
+    send = playout.take(START + 9)
+    assert send is not None
+    assert send.gap == 0.0
+
+
+@given(
+    cuts=st.lists(st.integers(0, 6000), max_size=12),
+    n_bytes=st.integers(0, 6000),
+    lead=st.sampled_from([0.02, 0.1, 0.2, 1.0, 5.0]),
+    pace=st.floats(0.0, 0.3),
+)
+def test_any_chunking_gives_the_same_audio_in_whole_frames(cuts: list[int], n_bytes: int, lead: float, pace: float):
+    audio = audio_of(n_bytes)
+    playout = Playout("a", lead=lead)
+    now, out = START, []
+    edges = [0, *sorted(min(cut, n_bytes) for cut in cuts), n_bytes]
+    for begin, end in itertools.pairwise(edges):
+        playout.add(audio[begin:end])
+        out += everything(playout, now)
+        now += pace
+    playout.finish()
+    while (due := playout.due(now)) is not None:
+        now = due
+        out += everything(playout, now)
+    assert all(send.audio and len(send.audio) % FRAME == 0 for send in out)
+    padding = -n_bytes % FRAME
+    assert b"".join(send.audio for send in out) == audio + SILENCE * padding
+    assert playout.sent == playout.received == n_bytes
+
+
+@given(seed=st.integers(0, 10_000), lead=st.sampled_from([0.2, 0.3, 0.5, 1.0, 2.0, 5.0]), speed=st.floats(0.9, 40))
+@settings(max_examples=60, deadline=None)
+def test_messages_are_of_100_to_200_ms_unless_the_carrier_would_run_dry(seed: int, lead: float, speed: float):
+    audio = audio_of(random.Random(seed).randrange(1, 40_000))
+    carrier = Carrier(0.03, 0.03, lambda: 0.0)
+    scene = Scene(Playout("a", lead=lead), carrier, provider(audio, seed, speed=speed))
+    before = 0.0
+    for _ in scene.run(START + 20):
+        assert scene.playout.lead(scene.now) <= lead + FRAME / BYTES_PER_S + 1e-6  # a frame: the padding of the last
+    dry_at: float | None = None
+    for at, send in scene.sends:
+        before = 0.0 if dry_at is None else max(0.0, dry_at - at)
+        last = send is scene.sends[-1][1]
+        assert len(send.audio) <= MESSAGE
+        assert last or before <= THIN_LEAD + 1e-5 or len(send.audio) >= SMALLEST
+        dry_at = at + before + len(send.audio) / BYTES_PER_S
+    assert scene.sent == audio + SILENCE * (-len(audio) % FRAME)
+    assert scene.playout.over(scene.now)
+
+
+def test_no_gap_while_a_stall_is_shorter_than_the_lead():
+    audio = audio_of(12 * BYTES_PER_S)
+    for seed in range(20):
+        feed = provider(audio, seed, speed=8.0, pause=0.9)
+        playout = Playout("a", lead=1.0)
+        scene = Scene(playout, Carrier(0.04, 0.04, lambda: 0.0), feed)
+        begun = 0.0
+        for now in scene.run(START + 20):
+            begun = begun or (now if playout.sent else 0.0)
+        in_first_second = feed[0][0] + 1.0
+        for at, send in scene.sends:
+            assert send.gap == pytest.approx(0.0, abs=1e-9) or at < in_first_second
+
+
+def test_gaps_reported_are_those_that_the_carrier_had():
+    for seed in range(30):
+        carrier = Carrier(0.05, 0.05, lambda: 0.0)
+        feed = provider(audio_of(30_000), seed, speed=random.Random(seed).choice((0.5, 0.95, 3.0)), pause=1.7)
+        scene = Scene(Playout("a", lead=1.0), carrier, feed)
+        for _ in scene.run(START + 20):
+            pass
+        silent = sum(
+            then - (begins + size / BYTES_PER_S)
+            for (begins, size, _), (then, _, _) in itertools.pairwise(carrier.spans)
+        )
+        assert sum(send.gap for _, send in scene.sends) == pytest.approx(silent, abs=1e-6)
+
+
+# -- dropping what was not sent ------------------------------------------------------------------------------------
+
+
+@given(n_bytes=st.integers(0, 20_000), at=st.integers(0, 25_000), now=st.floats(0, 3), extra=st.integers(0, 500))
+def test_dropping_never_touches_what_was_sent(n_bytes: int, at: int, now: float, extra: int):
+    audio = audio_of(n_bytes)
+    playout = Playout("a", lead=0.5)
+    playout.add(audio)
+    out = [send.audio for send in everything(playout, START)] + [send.audio for send in everything(playout, START + now)]
+    sent = playout.sent
+    playout.drop_from(at)
+    assert playout.sent == sent
+    assert playout.received == min(n_bytes, max(at, sent))
+    kept = audio[: playout.received]
+    assert playout.unsent() == kept[sent:]
+    new = audio_of(extra, seed=2)
+    playout.add(new)
+    playout.finish()
+    clock = START + now
+    while (due := playout.due(clock)) is not None:
+        clock = due
+        out += [send.audio for send in everything(playout, clock)]
+    assert b"".join(out)[: len(kept) + extra] == kept + new
+
+
+def test_unsent_is_a_copy():
+    playout = Playout("a")
+    playout.add(b"\x01" * 100)
+    unsent = playout.unsent()
+    playout.add(b"\x02" * 100)
+    assert unsent == b"\x01" * 100
+
+
+# -- marks ---------------------------------------------------------------------------------------------------------
+
+
+def test_marks_are_unique_and_at_most_two_a_second():
+    playout = Playout("t1s1")
+    playout.add(audio_of(60 * BYTES_PER_S + 5))
+    playout.finish()
+    now, marks, held = START, [], False
+    while not (playout.over(now) or now > START + 200):
+        marks += [send.mark for send in everything(playout, now) if send.mark]
+        if (mark := playout.end_mark()) is not None:
+            marks.append(mark)
+        if now > START + 20 and not held:
+            held = True
+            playout.resume(playout.hold(now))
+            continue
+        due = playout.due(now)
+        now = playout.over_by(now) if due is None else due
+    assert len(set(marks)) == len(marks)
+    assert all(mark.startswith("t1s1.") for mark in marks)
+    assert len(marks) <= 63 * 2
+
+
+def test_the_last_message_has_a_mark():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    playout.finish()
+    send = playout.take(START)
+    assert send is not None
+    assert send.mark is not None
+    assert playout.end_mark() is None
+
+
+def test_an_end_that_comes_after_the_last_message_gets_a_mark_of_its_own_once():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME))
+    send = playout.take(START)
+    assert send is not None
+    assert send.mark is None
+    assert playout.end_mark() is None
+    playout.finish()
+    mark = playout.end_mark()
+    assert mark is not None
+    assert playout.end_mark() is None
+    assert not playout.over(START + 1)
+    playout.marked(mark, START + 1.1)
+    assert playout.over(START + 1.1)
+
+
+def test_an_end_right_behind_a_mark_is_marked_again():
+    playout = Playout("a")
+    playout.add(audio_of(MARK_EVERY))
+    sends = everything(playout, START)
+    marks = [send.mark for send in sends if send.mark]
+    assert len(marks) == 1
+    playout.finish()
+    end = playout.end_mark()
+    assert end is not None
+    assert end not in marks
+    playout.marked(marks[0], START + 0.6)
+    assert not playout.over(START + 0.6)
+    playout.marked(end, START + 0.6)
+    assert playout.over(START + 0.6)
+
+
+def test_a_mark_of_another_stretch_changes_nothing():
+    playout = Playout("a")
+    playout.add(audio_of(5000))
+    everything(playout, START)
+    playout.marked("b.1", START + 0.1)
+    assert playout.played(START + 0.1) == 800
+
+
+def test_a_mark_that_a_hold_dropped_changes_nothing():
+    playout = Playout("a")
+    playout.add(audio_of(3 * BYTES_PER_S))
+    marks = [send.mark for send in everything(playout, START) if send.mark]
+    assert marks
+    position = playout.hold(START + 0.1)
+    for mark in marks:
+        playout.marked(mark, START + 0.15)  # the carrier returns them all because of the clear
+    assert playout.played(START + 0.15) == position
+    playout.resume(position)
+    for mark in marks:
+        playout.marked(mark, START + 0.2)
+    assert playout.played(START + 0.2) == position
+    assert playout.sent == position
+
+
+def test_a_mark_returned_twice_changes_nothing():
+    playout = Playout("a")
+    playout.add(audio_of(8000))
+    mark = next(send.mark for send in everything(playout, START) if send.mark)
+    playout.marked(mark, START + 0.7)
+    played = playout.played(START + 0.7)
+    playout.marked(mark, START + 0.7)
+    assert playout.played(START + 0.7) == played
+
+
+def test_what_a_mark_proved_is_not_taken_back():
+    playout = Playout("a")
+    playout.add(audio_of(8000))
+    mark = next(send.mark for send in everything(playout, START) if send.mark)
+    playout.marked(mark, START + 0.001)  # faster than real time: believe it all the same
+    assert playout.played(START + 0.001) == 4800
+
+
+def test_missing_marks_end_by_the_time_told():
+    playout = Playout("a")
+    playout.add(audio_of(8000))
+    playout.finish()
+    everything(playout, START)
+    by = playout.over_by(START)
+    assert by == pytest.approx(START + 1.0 + MARK_GRACE)
+    assert not playout.over(by - 0.01)
+    assert playout.over(by)
+    assert playout.marks_missing > 0
+
+
+def test_missing_marks_end_by_the_time_told_after_a_resume_with_nothing_left():
+    playout = Playout("a")
+    playout.add(audio_of(1600))
+    playout.finish()
+    everything(playout, START)
+    now = START + 1.0  # all was heard, but the mark is not back
+    playout.resume(playout.hold(now))
+    assert playout.take(now) is None
+    assert playout.end_mark() is not None
+    by = playout.over_by(now)
+    assert by < now + 10
+    assert playout.over(by)
+
+
+def test_one_missing_mark_in_the_middle_holds_nothing_up():
+    playout = Playout("a")
+    playout.add(audio_of(16_000))
+    playout.finish()
+    marks = [send.mark for send in everything(playout, START) if send.mark]
+    now = START
+    while (due := playout.due(now)) is not None:
+        now = due
+        marks += [send.mark for send in everything(playout, now) if send.mark]
+    playout.marked(marks[-1], now + 1.1)
+    assert playout.over(now + 1.1)
+    assert playout.marks_missing == 0
+
+
+def test_an_empty_stretch_is_over_when_it_is_finished():
+    playout = Playout("a")
+    assert not playout.over(START)
+    playout.finish()
+    assert playout.over(START)
+    assert playout.end_mark() is None
+
+
+def test_a_stretch_is_not_over_while_audio_waits_or_it_is_held():
+    playout = Playout("a", lead=0.2)
+    playout.add(audio_of(8000))
+    playout.finish()
+    everything(playout, START)
+    assert not playout.over(START + 100)  # not all was sent
+    playout.hold(START)
+    assert not playout.over(START + 100)
+
+
+def test_the_shortest_round_trip_is_kept_and_never_negative():
+    trip = RoundTrip()
+    assert trip.shortest is None
+    trip.seen(0.2)
+    trip.seen(0.3)
+    assert trip.shortest == 0.2
+    trip.seen(-0.1)
+    assert trip.shortest == 0.0
+
+
+def test_a_mark_after_the_queue_ran_dry_says_nothing_about_the_way_back():
+    trip = RoundTrip()
+    playout = Playout("a", trip=trip)
+    playout.add(audio_of(FRAME))
+    playout.finish()
+    send = playout.take(START)
+    assert send is not None
+    assert send.mark is not None
+    playout.marked(send.mark, START + 0.120)
+    assert trip.shortest is None
+
+
+# -- the playhead, against the carrier -----------------------------------------------------------------------------
+
+networks = st.fixed_dictionaries(
+    {
+        "out": st.floats(0.001, 0.2),
+        "back": st.floats(0.001, 0.2),
+        "jitter": st.sampled_from([0.0, 0.005, 0.02, 0.05, 0.1]),
+        "lead": st.sampled_from([0.2, 0.5, 1.0, 3.0]),
+        "speed": st.sampled_from([0.8, 1.05, 3.0, 40.0]),
+        "pause": st.sampled_from([0.0, 0.3, 1.5]),
+        "seed": st.integers(0, 10_000),
+    }
+)
+
+
+def stage(network: dict[str, float], n_bytes: int = 40_000, trip: RoundTrip | None = None) -> Scene:
+    seed = int(network["seed"])
+    dice = random.Random(seed)
+    carrier = Carrier(network["out"], network["back"], lambda: dice.random() * network["jitter"])
+    feed = provider(audio_of(n_bytes, seed), seed, speed=network["speed"], pause=network["pause"])
+    return Scene(Playout("a", lead=network["lead"], trip=trip), carrier, feed)
+
+
+@given(network=networks)
+@settings(max_examples=60, deadline=None)
+def test_played_is_what_the_carrier_played_when_a_clear_would_arrive(network: dict[str, float]):
+    scene = stage(network)
+    jitter = network["jitter"] * BYTES_PER_S
+    for now in scene.run(START + 14):
+        played, truth = scene.playout.played(now), scene.carrier.heard_at_clear(now)
+        assert played <= scene.playout.sent
+        assert played <= truth + jitter + 1  # never more than the jitter too much
+        # At most the jitter of both ways too little, once for what marks say was late and once for a late mark.
+        assert played >= min(truth, scene.playout.sent) - 2 * jitter - 1
+    assert scene.playout.over(scene.now)
+    assert scene.playout.played(scene.now) == 40_000
+
+
+@given(network=networks)
+@settings(max_examples=30, deadline=None)
+def test_a_steady_network_leaves_no_error(network: dict[str, float]):
+    scene = stage(network | {"jitter": 0.0})
+    for now in scene.run(START + 14):
+        truth = min(scene.carrier.heard_at_clear(now), scene.playout.sent)
+        assert abs(scene.playout.played(now) - truth) <= 1
+
+
+@given(network=networks, stall=st.floats(0.05, 0.6))
+@settings(max_examples=30, deadline=None)
+def test_audio_that_arrived_late_is_found_out_from_its_marks(network: dict[str, float], stall: float):
+    """One message is held up on the way out, in a stretch that follows a calm one on the same leg."""
+    network = network | {"jitter": 0.0, "speed": 40.0, "pause": 0.0, "lead": 1.0}
+    trip = RoundTrip()
+    for _ in stage(network, trip=trip).run(START + 14):
+        pass
+    scene = stage(network, trip=trip)
+    delays = iter([stall])
+    scene.carrier.jitter = lambda: next(delays, 0.0)
+    worst_late = 0.0
+    for now in scene.run(START + 14):
+        error = scene.playout.played(now) - scene.carrier.heard_at_clear(now)
+        assert error <= stall * BYTES_PER_S + 1
+        if scene.sends and now > scene.sends[0][0] + 2.5 and scene.playout.lead(now) > 0:
+            worst_late = max(worst_late, abs(error))
+    assert worst_late <= 0.010 * BYTES_PER_S  # after a few marks the playhead is right again
+
+
+@given(network=networks, at=st.floats(0.0, 6.0), pause=st.floats(0.0, 3.0), again=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_hold_and_resume_lose_and_repeat_nothing(network: dict[str, float], at: float, pause: float, again: bool):
+    network = network | {"jitter": 0.0}
+    scene = stage(network)
+    audio = audio_of(40_000, int(network["seed"]))
+    heard = b""
+    for _ in range(2 if again else 1):
+        for _ in scene.run(scene.now + at):
+            pass
+        begin = scene.playout.sent - len(scene.sent) if scene.sends else scene.playout.sent
+        heard_now = round(scene.carrier.heard_at_clear(scene.now))
+        position = scene.playout.hold(scene.now)
+        assert abs(position - (begin + min(heard_now, len(scene.sent)))) <= 1 or position == scene.playout.received
+        heard += scene.sent[: position - len(heard)]
+        for now in scene.run(scene.now + pause):
+            assert scene.playout.held
+            assert scene.playout.played(now) == position == scene.playout.sent
+            assert scene.playout.due(now) is None
+            assert not scene.playout.over(now)
+        scene.sends.clear()
+        scene.carrier = Carrier(network["out"], network["back"], lambda: 0.0)
+        scene.playout.resume(position)
+        assert not scene.playout.held
+    for _ in scene.run(scene.now + 60, look_every=1.0):
+        pass
+    assert heard + scene.sent == audio + SILENCE * (-(len(audio) - len(heard)) % FRAME)
+    assert scene.playout.over(scene.now)
+
+
+def test_resuming_earlier_says_that_much_again():
+    audio = audio_of(16_000)
+    playout = Playout("a")
+    playout.add(audio)
+    playout.finish()
+    everything(playout, START)
+    position = playout.hold(START + 0.5)
+    assert position == 4000
+    playout.resume(3100)
+    assert playout.played(START + 1) == 3100
+    out = b""
+    now = START + 1
+    while (due := playout.due(now)) is not None:
+        now = due
+        out += b"".join(send.audio for send in everything(playout, now))
+    assert out[: 16_000 - 3100] == audio[3100:]
+
+
+def test_resuming_before_the_oldest_byte_kept_starts_at_it():
+    playout = Playout("a", lead=5)
+    audio = audio_of(30 * BYTES_PER_S)
+    playout.add(audio)
+    now = START
+    while playout.played(now) < 20 * BYTES_PER_S:
+        everything(playout, now)
+        playout.forget_played(now)
+        now += 0.1
+    playout.hold(now)
+    assert playout.oldest > 0
+    playout.resume(0)
+    send = playout.take(now)
+    assert send is not None
+    assert audio.startswith(send.audio, playout.oldest)
+
+
+def test_two_seconds_behind_the_playhead_can_always_be_said_again():
+    playout = Playout("a", lead=1)
+    playout.add(audio_of(60 * BYTES_PER_S))
+    now = START
+    while now < START + 60:
+        everything(playout, now)
+        playout.forget_played(now)
+        assert playout.oldest <= max(0, playout.played(now) - KEEP)
+        now += 0.073
+
+
+def test_audio_given_while_held_is_kept_for_the_resume():
+    playout = Playout("a")
+    first, second = audio_of(1600, 1), audio_of(1600, 2)
+    playout.add(first)
+    everything(playout, START)
+    assert playout.hold(START + 0.1) == 800
+    playout.add(second)
+    playout.finish()
+    assert playout.take(START + 5) is None
+    playout.resume(800)
+    assert b"".join(send.audio for send in everything(playout, START + 5)) == first[800:] + second
+
+
+def test_holding_twice_changes_nothing():
+    playout = Playout("a")
+    playout.add(audio_of(8000))
+    everything(playout, START)
+    assert playout.hold(START + 0.25) == playout.hold(START + 9) == 2000
+
+
+def test_holding_before_anything_was_sent_holds_at_zero():
+    playout = Playout("a")
+    assert playout.hold(START) == 0
+    playout.add(audio_of(800))
+    assert playout.take(START) is None
+    playout.resume(0)
+    assert playout.take(START) is not None
+
+
+def test_holding_in_the_padding_holds_at_the_end():
+    playout = Playout("a")
+    playout.add(audio_of(FRAME + 1))
+    playout.finish()
+    everything(playout, START)
+    assert playout.hold(START + 0.03) == FRAME + 1
+    playout.resume(FRAME + 1)
+    assert playout.take(START + 1) is None
+    mark = playout.end_mark()
+    assert mark is not None
+    playout.marked(mark, START + 1.1)
+    assert playout.over(START + 1.1)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from("attttmhrdf"), st.integers(0, 4000), st.floats(0.0, 0.4)), min_size=1, max_size=60
+    )
+)
+@example(steps=[("a", 200, 0.0), ("t", 0, 0.0), ("f", 0, 0.0), ("t", 0, 0.1), ("h", 0, 0.3), ("r", 0, 0.0)])
+def test_whatever_is_called_the_account_stays_in_order(steps: list[tuple[str, int, float]]):
+    playout = Playout("a", lead=0.5)
+    marks: list[str] = []
+    seen: set[str] = set()
+    now = START
+    for what, n, dt in steps:
+        now += dt
+        match what:
+            case "a" if not playout.finished:
+                playout.add(audio_of(n))
+            case "t":
+                for send in everything(playout, now):
+                    assert len(send.audio) % FRAME == 0
+                    marks += [send.mark] if send.mark else []
+            case "m" if marks:
+                playout.marked(marks.pop(n % len(marks)), now)
+            case "h":
+                playout.hold(now)
+            case "r" if playout.held:
+                playout.resume(max(0, playout.sent - n))
+            case "d":
+                playout.drop_from(n)
+            case "f":
+                playout.finish()
+        assert 0 <= playout.oldest <= playout.played(now) <= playout.sent <= playout.received
+        assert len(playout.unsent()) == playout.received - playout.sent
+        assert seen.isdisjoint(marks[len(seen) :] if len(marks) > len(seen) else [])
+    assert len(set(marks)) == len(marks)
+
+
+def test_memory_stays_bounded_over_an_hour():
+    playout = Playout("a", lead=1.0)
+    second = audio_of(BYTES_PER_S)
+    now, most = START, 0
+    in_flight: list[tuple[float, str]] = []
+    for _ in range(3600):
+        playout.add(second)
+        for _ in range(5):
+            for send in everything(playout, now):
+                assert send.gap == 0.0
+                in_flight += [(playout.lead(now) + now + 0.1, send.mark)] if send.mark else []
+            while in_flight and in_flight[0][0] <= now:
+                playout.marked(in_flight.pop(0)[1], now)
+            playout.forget_played(now)
+            now += 0.2
+        most = max(most, playout.received - playout.oldest)
+        assert playout.marks_missing <= 4
+    assert most <= 2 * KEEP + 3 * BYTES_PER_S
+    assert playout.received == 3600 * BYTES_PER_S
+    assert playout.played(now + 10) == playout.sent
