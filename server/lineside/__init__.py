@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lineside.errors import LinesideError
-from lineside.events import CallEnded, CallerPressed, CallInfo, CallStarted, Cue, CutOff, HangUp, Line, Pause, Say
+from lineside.events import (
+    CallEnded,
+    CallerPressed,
+    CallerSaid,
+    CallerSilent,
+    CallInfo,
+    CallStarted,
+    Cue,
+    CutOff,
+    HangUp,
+    Line,
+    Pause,
+    Say,
+)
 
 if TYPE_CHECKING:
     from lineside.app import asgi
@@ -16,6 +29,8 @@ __all__ = [
     "CallInfo",
     "CallStarted",
     "CallerPressed",
+    "CallerSaid",
+    "CallerSilent",
     "Cue",
     "CutOff",
     "HangUp",

@@ -59,6 +59,24 @@ class CallerPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerSaid:
+    """The caller said something and has finished, as far as the recogniser can tell."""
+
+    text: str
+    cut_off: CutOff | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSilent:
+    """Nothing came from the caller for so long since the agent fell silent."""
+
+    seconds: float
+    nth: int = 1
+    """Counts silences in a row, from 1."""
+    cut_off: CutOff | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing said in answer is heard. For the agent's own book-keeping."""
 
@@ -67,7 +85,7 @@ class CallEnded:
     cut_off: CutOff | None = None
 
 
-Cue = CallStarted | CallerPressed | CallEnded
+Cue = CallStarted | CallerSaid | CallerPressed | CallerSilent | CallEnded
 
 # -- lines: what the agent says --------------------------------------------------------------------
 
@@ -143,3 +161,47 @@ class Lost:
 
 
 SpeechEvent = Audio | Aligned | Flushed | Finished | Warned | Lost
+
+# -- hearing events: what a recogniser tells a call --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak, or something sounds like it. No word is known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What the caller has said since the last `EndOfTurn`, as far as it was understood. May still change."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EagerEndOfTurn:
+    """The caller has probably finished; `TurnResumed` takes it back, `EndOfTurn` confirms it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed:
+    """The caller went on after an `EagerEndOfTurn`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfTurn:
+    """The caller has finished; the whole text since the last one. Never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarWarned:
+    """The recogniser complained, lost audio, or was replaced; hearing goes on."""
+
+    code: str
+    message: str
+
+
+HearingEvent = SpeechStarted | Partial | EagerEndOfTurn | TurnResumed | EndOfTurn | EarWarned

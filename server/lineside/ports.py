@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from lineside.events import Cue, Line, SpeechEvent
+from lineside.events import Cue, HearingEvent, Line, SpeechEvent
 
 
 class Leg(Protocol):
@@ -102,6 +102,25 @@ class Voice(Protocol):
     def name(self) -> str: ...
 
     def connect(self) -> AbstractAsyncContextManager[Speech]:
+        """Open one call's line. Entering does not wait for the socket; leaving closes it."""
+        ...
+
+
+class Hearing(Protocol):
+    """One call's line to a recogniser: one socket, replaced when it must be. Events go to the listener of `connect`."""
+
+    def feed(self, audio: bytes) -> None:
+        """Caller audio, mu-law 8 kHz, as it arrives. Never waits: over its bound the oldest is dropped and counted."""
+        ...
+
+
+class Ear(Protocol):
+    """One per process and configured recogniser."""
+
+    @property
+    def name(self) -> str: ...
+
+    def connect(self, listener: Callable[[HearingEvent], None]) -> AbstractAsyncContextManager[Hearing]:
         """Open one call's line. Entering does not wait for the socket; leaving closes it."""
         ...
 

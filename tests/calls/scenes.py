@@ -6,6 +6,7 @@ the server believes is never asked for either.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -117,7 +118,8 @@ def speaks(record: Record) -> list[str]:
 
 def spans(call: PhoneCall, begin: float = 0.0, end: float = float("inf")) -> list[Span]:
     """What was played without a break, of all that began to play within a time."""
-    played = [span for stream in call.streams for span in stream.queue.spans(stream.until(end))]
+    now = asyncio.get_running_loop().time()
+    played = [span for stream in call.streams for span in stream.queue.spans(stream.until(now))]
     return [span for span in played if begin <= span.at < end]
 
 

@@ -19,6 +19,7 @@ SILENCE = b"\xff"
 MESSAGE = 1600  # bytes; 200 ms a message: five a second, each large enough that no frame of it comes alone
 SMALLEST = 800  # bytes; while the carrier has audio we wait for 100 ms more rather than send crumbs
 THIN_LEAD = 0.1  # s; below this the carrier may run dry, so whatever we have goes at once
+ROUNDING = 1e-6  # s; a thousand times what clocks lose in sums: without it `due` would name a time that is too early
 MARK_EVERY = 4000  # bytes; two marks a second bound the playhead without flooding the carrier
 KEEP = 16000  # bytes; two seconds behind the playhead: a resume goes back to the beginning of a word
 MARK_GRACE = 2.0  # s after its time; a mark that is later than this was lost on the way
@@ -65,11 +66,13 @@ class Playout:
         self._finished = False
         self._held = False
         self._dry_at: float | None = None  # when the carrier's queue is empty, by our clock
-        self._marks: dict[str, int] = {}  # in flight, oldest first: name -> position
+        self._held_at: float | None = None
+        self._run_began = 0.0  # since then the carrier's queue did not run dry, by our clock
+        self._marks: dict[str, tuple[int, float | None]] = {}  # in flight, oldest first: position, when it is reached
         self._n_marks = 0
         self._last_mark = 0
         self._floor = 0  # a mark proved that this much was played
-        self._delays: deque[float] = deque(maxlen=3)
+        self._delays: deque[float] = deque(maxlen=3)  # of the latest marks of this run
         self._end_marked = False
 
     # -- audio in ----------------------------------------------------------------------------------
@@ -128,19 +131,17 @@ class Playout:
             audio += SILENCE * self._padding
         self._sent += len(audio)
         gap = 0.0 if self._dry_at is None else max(0.0, now - self._dry_at)
+        if lead == 0.0:  # the carrier has caught up with whatever was late
+            self._run_began = now
+            self._delays.clear()
         self._dry_at = now + lead + len(audio) / BYTES_PER_S
-        return Send(audio, self._mark_if_due(), gap)
+        return Send(audio, self._mark_if_due(self._dry_at), gap)
 
     def due(self, now: float) -> float | None:
         """When `take` will have something if no audio is added until then; None when it will not."""
         if self._held or self._next_size(0.0) == 0:
             return None
-        if self._dry_at is None or self._next_size(self.lead(now)):
-            return now
-        available = self._available()
-        if self._finished or available >= min(SMALLEST, self._step()):
-            return max(now, self._dry_at - self._lead + min(available, self._step()) / BYTES_PER_S)
-        return max(now, self._dry_at - THIN_LEAD)
+        return now if self._dry_at is None else max(now, self._dry_at - self._room())
 
     def _available(self) -> int:
         return self.received - self._sent if not self._padding else 0
@@ -149,30 +150,34 @@ class Playout:
         """Bytes of a message: small leads need small messages."""
         return min(MESSAGE, max(FRAME, int(self._lead * BYTES_PER_S / 2) // FRAME * FRAME))
 
+    def _room(self) -> float:
+        """The lead down to which the next message waits; the queue is never left dry for being too small a one."""
+        available, step = self._available(), self._step()
+        room = max(0.0, self._lead - min(available, step) / BYTES_PER_S)
+        worth_it = self._finished or available >= min(SMALLEST, step)
+        return room if worth_it else min(room, THIN_LEAD)
+
     def _next_size(self, lead: float) -> int:
         available = self._available()
         size = min(available, self._step())
-        if lead + size / BYTES_PER_S > self._lead + 1e-6 and lead > 0:
+        if lead > self._room() + ROUNDING:
             return 0
-        if self._finished and size == available:
-            return size
-        if lead > THIN_LEAD and available < min(SMALLEST, self._step()):
-            return 0
-        return size // FRAME * FRAME
+        return size if self._finished and size == available else size // FRAME * FRAME
 
     # -- marks -------------------------------------------------------------------------------------
 
-    def _mark_if_due(self) -> str | None:
+    def _mark_if_due(self, reached_at: float) -> str | None:
         at_end = self._finished and self._available() == 0
         if self._sent - self._last_mark < MARK_EVERY and not at_end:
             return None
         self._end_marked = at_end
-        return self._new_mark()
+        return self._new_mark(reached_at)
 
-    def _new_mark(self) -> str:
+    def _new_mark(self, reached_at: float | None) -> str:
         self._n_marks += 1
         name = f"{self._name}.{self._n_marks}"
-        self._marks[name] = self._last_mark = self._sent
+        self._marks[name] = (self._sent, reached_at)
+        self._last_mark = self._sent
         return name
 
     def end_mark(self) -> str | None:
@@ -180,19 +185,20 @@ class Playout:
         if self._held or not self._finished or self._end_marked or self._available() or not self.received:
             return None
         self._end_marked = True
-        return self._new_mark()
+        return self._new_mark(None)  # reached on arrival when the queue is dry by then: it says nothing of the network
 
     def marked(self, name: str, now: float) -> None:
         """The carrier returned a mark. One that a hold dropped, or of another stretch, changes nothing."""
-        position = self._marks.pop(name, None)
-        if position is None:
+        mark = self._marks.pop(name, None)
+        if mark is None:
             return
-        for older in [mark for mark, at in self._marks.items() if at < position]:
+        position, reached_at = mark
+        for older in [other for other, (at, _) in self._marks.items() if at < position]:
             del self._marks[older]  # order is kept on one socket: an older mark that is not back was lost
-        delay = (self._reckoned(now) - position) / BYTES_PER_S
-        if self.lead(now) > 0:  # once the queue ran dry the clock says nothing about the way back
-            self._delays.append(delay)
-            self._trip.seen(delay)
+        if reached_at is not None:
+            self._trip.seen(now - reached_at)
+            if reached_at > self._run_began:
+                self._delays.append(now - reached_at)
         self._floor = max(self._floor, position)
 
     # -- the playhead ------------------------------------------------------------------------------
@@ -206,7 +212,7 @@ class Playout:
         late = max(0.0, min(self._delays) - shortest) if self._delays else 0.0
         position = self._reckoned(now) - late * BYTES_PER_S
         if self._marks and self._trip.shortest is not None:
-            ahead = next(iter(self._marks.values()))  # had this been reached, we would know within a round trip
+            ahead, _ = next(iter(self._marks.values()))  # had this been reached, we would know within a round trip
             position = min(position, ahead + shortest * BYTES_PER_S)
         return max(0, min(int(max(position, self._floor)), self.sent))
 
@@ -222,8 +228,8 @@ class Playout:
 
     def over_by(self, now: float) -> float:
         """When `over` becomes true even if no mark returns."""
-        trip = self._trip.shortest or 0.0
-        return (self._dry_at if self._dry_at is not None else now) + trip + MARK_GRACE
+        silent_since = self._dry_at if self._dry_at is not None else self._held_at
+        return (now if silent_since is None else silent_since) + (self._trip.shortest or 0.0) + MARK_GRACE
 
     @property
     def marks_missing(self) -> int:
@@ -242,6 +248,7 @@ class Playout:
         self._padding = 0
         self._floor = position
         self._dry_at = None
+        self._held_at = now
         self._marks.clear()
         self._delays.clear()
         self._last_mark = position
