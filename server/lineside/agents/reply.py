@@ -165,7 +165,6 @@ class Pump:
         try:
             for former in self._former:
                 await former.wait()
-            self._former = ()  # or each answer of a call would keep its predecessors alive
             ask = await agent()
             if isinstance(ask, AgentError):
                 self._end(ask)
