@@ -18,6 +18,7 @@ FLOORS = {
     "wire": 1,
     "talk": 1,
     "ports": 2,
+    "link": 2,
     "carriers": 3,
     "speech": 3,
     "hearing": 3,

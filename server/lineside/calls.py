@@ -33,6 +33,7 @@ class Calls:
         self._most_waiting = most_waiting
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,7 +44,8 @@ class Calls:
         await self.end_all()
 
     async def end_all(self, reason: str = "shutdown") -> None:
-        """End every call and wait for them, for SHUTDOWN seconds at the most."""
+        """End every call and wait for them, for SHUTDOWN seconds at the most. No call is started from now on."""
+        self._stopping = True
         for call in list(self._calls.values()):
             call.end(reason)
         tasks = list(self._tasks.values())
@@ -68,7 +70,9 @@ class Calls:
         """
         if (known := self._calls.get(call_id)) is not None:
             return known
-        waiting = sum(not call.connected for call in self._calls.values())
+        if self._stopping:
+            raise TooManyCalls("the server is stopping")
+        waiting = sum(not call.connected and not call.over for call in self._calls.values())
         if len(self._calls) >= self._most or waiting >= self._most_waiting:
             raise TooManyCalls(f"{len(self._calls)} calls in progress, {waiting} of them not connected yet")
         call = self._calls[call_id] = make()
@@ -80,7 +84,6 @@ class Calls:
             await call.run()
         except Exception:  # a fault of ours ends this call, and no other
             log.exception("call %s failed", call_id)
-            call.timeline.note("call_ended", reason="error")
         finally:
             del self._calls[call_id]
             del self._tasks[call_id]

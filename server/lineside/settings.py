@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -138,7 +139,7 @@ class Settings:
     """All settings of a process.
 
     Args:
-        lineside, twilio, deepgram: what is left out is loaded as `load` does.
+        lineside, twilio, deepgram: what is left out is read from the environment and `.env` when it is first asked for.
     """
 
     def __init__(
@@ -147,9 +148,21 @@ class Settings:
         twilio: TwilioSettings | None = None,
         deepgram: DeepgramSettings | None = None,
     ) -> None:
-        self.lineside = lineside or LinesideSettings()
-        self.twilio = twilio or TwilioSettings()
-        self.deepgram = deepgram or DeepgramSettings()
+        self._lineside = lineside
+        self._twilio = twilio
+        self._deepgram = deepgram
+
+    @cached_property
+    def lineside(self) -> LinesideSettings:
+        return self._lineside or LinesideSettings()
+
+    @cached_property
+    def twilio(self) -> TwilioSettings:
+        return self._twilio or TwilioSettings()
+
+    @cached_property
+    def deepgram(self) -> DeepgramSettings:
+        return self._deepgram or DeepgramSettings()
 
     @property
     def voices(self) -> list[str]:

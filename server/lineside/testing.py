@@ -90,14 +90,14 @@ async def simulation(
 
     Args:
         agent: of any shape; None for the one that the settings name.
-        settings: how the server goes; addresses, keys and accounts are filled in. By default the agent shares this
-            loop, so that the test clock holds for it too.
+        settings: how the server goes; addresses, keys and the phone's account are filled in. By default nothing is
+            read from the environment, and the agent shares this loop, so that the test clock holds for it too.
         phone: how the phone and its network behave; its `voice_url` is filled in.
         voice: of the provider stand-in; a tone for each word by default.
         provider_url: of a stand-in that runs already.
     """
     phone = phone or PhoneSettings("")
-    settings = settings or Settings(LinesideSettings(agent_loop="app"))
+    settings = settings or _defaults()
     made: list[Simulation] = []
 
     def watch(info: CallInfo, note: Note) -> None:
@@ -109,8 +109,10 @@ async def simulation(
         provider = None if provider_url else await stack.enter_async_context(Provider(voice))
         exchange = await stack.enter_async_context(Phone(phone))
         url = provider.url if provider is not None else provider_url
-        complete = _complete(settings, url, exchange.rest_url, phone)
-        bridge = await stack.enter_async_context(Bridge(complete, agent, watcher=watch))
+        # In a thread: settings and agents are read from files.
+        complete = await asyncio.to_thread(_complete, settings, url, exchange.rest_url, phone)
+        bridge = await asyncio.to_thread(Bridge, complete, agent, watcher=watch)
+        await stack.enter_async_context(bridge)
         address = await stack.enter_async_context(serving(starlette_app(bridge)))
         exchange.settings = replace(phone, voice_url=f"http://{address}/twilio/voice")
         if phone.status_url is None:
@@ -119,14 +121,29 @@ async def simulation(
         yield made[0]
 
 
+def _defaults() -> Settings:
+    """Settings that owe nothing to the machine they are used on."""
+    return Settings(
+        LinesideSettings.model_construct(agent_loop="app"),
+        TwilioSettings.model_construct(),
+        DeepgramSettings.model_construct(),
+    )
+
+
 def _complete(settings: Settings, provider_url: str, rest_url: str, phone: PhoneSettings) -> Settings:
     """The settings with what a simulation knows: where everything is, and who the phone is."""
-    key = SecretStr("simulated")
-    twilio = {"account_sid": phone.account_sid, "auth_token": SecretStr(phone.auth_token), "api_base_url": rest_url}
+    account = {
+        "account_sid": phone.account_sid,
+        "auth_token": SecretStr(phone.auth_token),
+        "auth_token_secondary": SecretStr(""),
+        "api_key_sid": "",
+        "api_key_secret": SecretStr(""),
+        "api_base_url": rest_url,
+    }
     return Settings(
-        settings.lineside.model_copy(update={"allow_plain": True}),
-        settings.twilio if settings.twilio.accounts else TwilioSettings(**twilio),  # type: ignore[arg-type]
-        settings.deepgram.model_copy(update={"api_key": key, "base_url": provider_url}),
+        settings.lineside.model_copy(update={"public_url": "", "allow_plain": True}),
+        settings.twilio.model_copy(update=account),
+        settings.deepgram.model_copy(update={"api_key": SecretStr("simulated"), "base_url": provider_url}),
     )
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from lineside.events import Cue, Line
+from lineside.agents.host import AgentHost
+from lineside.agents.shapes import factory_of
+from lineside.events import CallInfo, Cue, Line
 from lineside.ports import AgentSession, Reply
+
+CALL = CallInfo("CA1")
 
 
 class Bell:
@@ -71,3 +77,21 @@ async def fail(session: AgentSession, cue: Cue) -> tuple[list[Line], str]:
     lines = await hear_out(reply, bell)
     assert reply.error is not None
     return lines, str(reply.error)
+
+
+@asynccontextmanager
+async def hosting(agent: object) -> AsyncIterator[tuple[AgentHost, Problems]]:
+    """A host on the test's own loop, where time is exact."""
+    problems = Problems()
+    async with AgentHost(factory_of(agent), own_thread=False, on_problem=problems) as host:
+        yield host, problems
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def settle() -> None:
+    """Let everything that is ready run."""
+    for _ in range(10):
+        await asyncio.sleep(0)

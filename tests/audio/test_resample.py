@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lineside.audio import mulaw
 from lineside.audio.formats import CARRIER_FORMAT, RATES, AudioFormat
-from lineside.audio.resample import HALF_LENGTH, Encoder, Resampler
+from lineside.audio.resample import HALF_LENGTH, UNITY, Encoder, Resampler, _design
 from lineside.errors import SettingsError
 
 Pcm = NDArray[np.int16]
@@ -125,8 +125,20 @@ def test_8000_hz_passes_through() -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
+def test_no_sum_of_taps_and_samples_is_ever_rounded(rate: int) -> None:
+    """What makes the output the same whatever adds it up: whole numbers that a float holds exactly, in any order."""
+    taps = _design(rate).taps
+    assert (taps == np.rint(taps)).all()
+    assert np.abs(taps).sum(axis=1).max() * 32768 < 2**53
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_each_row_of_taps_adds_up_to_exactly_one(rate: int) -> None:
+    assert set(_design(rate).taps.sum(axis=1).tolist()) == {UNITY}
+
+
+@pytest.mark.parametrize("rate", RATES)
 def test_a_steady_level_comes_out_exactly(rate: int) -> None:
-    """Each row of taps adds up to exactly one, so the rows cannot be told apart by a hum of their own."""
     out = resampled(np.full(rate // 4, 12345, np.int16), rate)
     assert set(out[20:-20].tolist()) == {12345}
 

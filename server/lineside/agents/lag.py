@@ -65,5 +65,5 @@ class LagMeter:
     def _free(self) -> None:
         if self._place is not None:
             blocked_s = self._crossing.media.time() - self._asked_at
-            self._report(f"the agent's loop is free again after {blocked_s:.1f} s at {self._place}")
+            self._report(f"the agent's loop is free again after at least {blocked_s:.1f} s at {self._place}")
             self._place = None

@@ -136,6 +136,7 @@ class Pump:
         self._refilled = asyncio.Event()
         self._pieces: AsyncGenerator[object, None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stop_once_begun = False
         self.released = asyncio.Event()
         """Nothing more comes of this answer, so the next may begin; its clean-up may still run."""
 
@@ -150,8 +151,10 @@ class Pump:
         self._refilled.set()
 
     def stop(self) -> None:
-        """Nobody listens any more."""
-        if self._task and not self._last_words and not self.released.is_set():
+        """Nobody listens any more. User code that has not begun still does: an agent is told of every cue."""
+        if self._pieces is None:
+            self._stop_once_begun = True
+        elif self._task and not self._last_words and not self.released.is_set():
             self.released.set()
             self._task.cancel()
             limit(self._task, CLEANUP_S, self._what, self._report)
@@ -170,6 +173,8 @@ class Pump:
                 self._end(ask)
                 return
             async with aclosing(ask(self._cue)) as self._pieces:
+                if self._stop_once_begun:  # called when user code has come to its first wait
+                    asyncio.get_running_loop().call_soon(self.stop)
                 await self._draw(self._pieces)
             self._end(None)
         except asyncio.CancelledError as exc:

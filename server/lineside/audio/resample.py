@@ -134,6 +134,7 @@ class Resampler:
                 starts = f.starts[rows] + (i // f.cycle * f.advance - skipped)
                 out[i : i + f.cycle] = _dot(windows[starts], f.taps[rows])
         cycles, self._row = divmod(first + n, f.cycle)
+        # A copy, as a view would keep all of a long chunk alive.
         self._kept = inputs[cycles * f.advance + int(f.starts[self._row]) - skipped :].copy()
         return out
 

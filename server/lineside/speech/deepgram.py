@@ -19,8 +19,8 @@ from lineside.audio.formats import AudioFormat
 from lineside.audio.resample import Encoder
 from lineside.errors import ProviderError, ProviderRefused, ProviderSilent, ProviderUnavailable
 from lineside.events import Audio, Finished, Flushed, Lost, SpeechEvent, Warned
+from lineside.link.provider_socket import ProviderSocket
 from lineside.ports import Speech, Utterance
-from lineside.speech.socket import ProviderSocket
 from lineside.talk.limits import Budget
 from lineside.wire import deepgram_speak
 from lineside.wire.deepgram_speak import Opened, SpeakWire
@@ -32,7 +32,8 @@ RENEW_AFTER = 50 * 60.0  # s; the service ends a socket at 60 minutes, in use or
 SPARE_FLUSHES = 4  # with fewer left a socket is replaced between turns, while nobody waits for it
 SPARE_CHARS = 600
 MARGIN = 2.0  # s added to the service's windows: its clock runs when a message arrives, ours when it leaves
-RETRIES = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try to connect while nobody waits; the last is repeated
+RETRIES = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets that were of no use; the last is repeated
+STEADY = 10.0  # s; a socket that lived so long was of use, even if nothing was said on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ class _Line:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._wire = SpeakWire()
-        self._encoder = Encoder(options.audio)
         self._flushes = Budget(deepgram_speak.FLUSHES_PER_MINUTE, 60 + MARGIN)
         self._chars = Budget(deepgram_speak.CHARS_PER_MINUTE, 60 + MARGIN)
         self._born = self._heard_at = self._loop.time()
@@ -92,6 +92,11 @@ class _Line:
     @property
     def unanswered(self) -> int:
         return self._wire.unanswered
+
+    @property
+    def steady(self) -> bool:
+        """It has proved that the service can be talked to."""
+        return self._loop.time() - self._born > STEADY
 
     @property
     def worn(self) -> bool:
@@ -120,19 +125,12 @@ class _Line:
 
     def clear(self) -> None:
         """Drop all that was not answered. A socket that is not open yet forgets what it was to send."""
-        self._encoder = Encoder(self._options.audio)
         if not self.socket.open:
             self.socket.forget()
             self._wire = SpeakWire()
         elif self._wire.unanswered:
             self.socket.send(self._wire.clear())
             self._loop.call_later(CLEAR_TIMEOUT, self._check_cleared, self._wire.clears)
-
-    def tail(self) -> bytes:
-        """The last samples of an utterance, which the resampler holds back until it knows that no more follow."""
-        tail = self._encoder.flush()
-        self._encoder = Encoder(self._options.audio)
-        return tail
 
     def _watch(self) -> None:
         if self._deadline is None:
@@ -156,12 +154,9 @@ class _Line:
     def _receive(self, message: str | bytes) -> None:
         self._heard_at = self._loop.time()
         match self._wire.receive(message):
-            case Audio(data):
-                if audio := self._encoder.push(data):
-                    self._on_event(self, Audio(audio))
             case Lost(error):
                 self.socket.fail(error if isinstance(error, ProviderError) else ProviderUnavailable(str(error)))
-            case Flushed() | Warned() | Opened() as event:
+            case Audio() | Flushed() | Warned() | Opened() as event:
                 self._on_event(self, event)
             case _:
                 pass
@@ -173,9 +168,10 @@ class _Line:
 class DeepgramUtterance:
     """What is said in one turn; see `lineside.ports.Utterance`."""
 
-    def __init__(self, speech: DeepgramSpeech, listener: Callable[[SpeechEvent], None]) -> None:
+    def __init__(self, speech: DeepgramSpeech, audio: AudioFormat, listener: Callable[[SpeechEvent], None]) -> None:
         self._speech = speech
         self._held: list[str] = []
+        self.encoder = Encoder(audio)  # one for all its audio, even if that comes over several sockets
         self.tell = listener
         self.queue: deque[tuple[str, ...]] = deque()  # segments that no socket has been given yet
         self.finishing = False
@@ -218,7 +214,7 @@ class DeepgramSpeech:
         if self._current is not None:
             self.cancel(self._current)
         self._renew()
-        self._current = DeepgramUtterance(self, listener)
+        self._current = DeepgramUtterance(self, self._options.audio, listener)
         return self._current
 
     async def close(self) -> None:
@@ -239,17 +235,17 @@ class DeepgramSpeech:
             if not self._line.socket.alive:
                 if self._refused is not None:
                     self._lose(self._refused)
-                    return
-                self._replace()
+                return  # or a new one is opened in a moment, which goes on
+            self._renew()
             if not self._line.can_speak(utterance.queue[0]):
+                self._open_next()
                 if self._line.unanswered:  # its audio comes first; then we move on
-                    self._open_next()
                     return
                 self._replace()
             self._line.speak(utterance.queue.popleft())
         if utterance.finishing and not self._line.unanswered:
             self._current = None
-            if tail := self._line.tail():
+            if tail := utterance.encoder.flush():
                 utterance.tell(Audio(tail))
             utterance.tell(Finished())
             self._renew()
@@ -273,15 +269,12 @@ class DeepgramSpeech:
         """Go on with the line that was opened for it, or with a new one."""
         old, self._line = self._line, self._next or self._new_line()
         self._next = None
-        self._leave(old)
-
-    def _leave(self, line: _Line) -> None:
-        task = self._loop.create_task(line.socket.close(), name="deepgram goodbye")
+        task = self._loop.create_task(old.socket.close(), name="deepgram goodbye")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     def _renew(self) -> None:
-        """Between turns: replace a worn line before it is needed, once its successor is open."""
+        """Replace a worn line before that is needed: when its successor is open, and nothing is owed on it."""
         if self._line.worn:
             self._open_next()
         if self._next is not None and self._next.socket.open and not self._line.unanswered:
@@ -293,14 +286,19 @@ class DeepgramSpeech:
             return
         if isinstance(event, Opened):
             log.debug("deepgram socket open, request %s", event.request_id)
-            self._failures = 0
             self._renew()
             return
-        if line is not self._line or self._current is None:
+        utterance = self._current
+        if line is not self._line or utterance is None:
             return
-        self._current.tell(event)
-        if isinstance(event, Flushed) and self._current is not None:
-            self.advance(self._current)
+        if isinstance(event, Audio):
+            self._failures = 0
+            if audio := utterance.encoder.push(event.data):
+                utterance.tell(Audio(audio))
+            return
+        utterance.tell(event)
+        if isinstance(event, Flushed):
+            self.advance(utterance)
 
     def _line_lost(self, line: _Line, error: Exception) -> None:
         self._refused = error if isinstance(error, ProviderRefused) else None
@@ -309,9 +307,11 @@ class DeepgramSpeech:
             return
         if line is not self._line:
             return
+        if line.steady:
+            self._failures = 0
+        self._try_again()
         if line.unanswered:
             self._lose(error)
-        self._try_again()
 
     def _lose(self, error: Exception) -> None:
         utterance, self._current = self._current, None
@@ -329,4 +329,6 @@ class DeepgramSpeech:
     def _retry_now(self) -> None:
         self._retry = None
         if not self._line.socket.alive:
-            self._line = self._new_line()
+            self._line, self._next = self._next or self._new_line(), None
+        if self._current is not None:
+            self.advance(self._current)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -64,13 +65,14 @@ def align(text: str, words: Iterable[WordTime], length_ms: int) -> Alignment:
         places.append(places[-1] + (not (i and char.isspace() and text[i - 1].isspace())))
     known = [(0, 0.0)]  # place and ms
     for word in words:
-        for char, at_s in ((word.start_char, word.start_s), (word.end_char, word.end_s)):
-            place, at_ms = places[char], at_s * 1000
+        for index, at_s in ((word.start_char, word.start_s), (word.end_char, word.end_s)):
+            place, at_ms = places[index], at_s * 1000
             if known[-1][0] < place < places[-1] and known[-1][1] <= at_ms <= length_ms:
                 known.append((place, at_ms))
     known.append((places[-1], float(length_ms)))
-    edges = [round(edge) for edge in np.interp(places, *zip(*known, strict=True)).tolist()]
-    return Alignment(tuple(text), tuple(edges[:-1]), tuple(end - begin for begin, end in zip(edges, edges[1:])))
+    known_places, known_ms = zip(*known, strict=True)
+    edges = [round(edge) for edge in np.interp(places, list(known_places), list(known_ms)).tolist()]
+    return Alignment(tuple(text), tuple(edges[:-1]), tuple(end - begin for begin, end in pairwise(edges)))
 
 
 def normalise(raw: Alignment, *, begins: bool, expands_numbers: bool) -> Alignment:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from lineside.errors import SettingsError
+from lineside.standin.elevenlabs_faults import ElevenLabsFaults
 
 PerConnection = int | list[int] | None
 """A count for every connection, or one for each connection in the order they open (negative: none), or none at all."""
@@ -102,6 +103,13 @@ class Faults:
     unknown_keys: Literal["ignore", "refuse"] = "ignore"
     empty_speak_closes: bool = False
 
+    elevenlabs: ElevenLabsFaults = field(default_factory=ElevenLabsFaults)
+    """What only ElevenLabs' sockets know. `set` calls its switches `elevenlabs.NAME`."""
+
+    def __post_init__(self) -> None:
+        if isinstance(given := cast(object, self.elevenlabs), dict):
+            self.elevenlabs = ElevenLabsFaults(**given)  # as JSON has it
+
     def set(self, name: str, text: str) -> None:
         """Set one switch from text: a number, `true`, a word, a comma-separated list; empty or `none` for None.
 
@@ -110,8 +118,9 @@ class Faults:
         """
         if name not in _KINDS:
             raise SettingsError(f"no fault is called {name!r}; there are {', '.join(_KINDS)}")
+        theme, _, switch = name.rpartition(".")
         try:
-            setattr(self, name, _parse(_KINDS[name], text))
+            setattr(getattr(self, theme) if theme else self, switch, _parse(_KINDS[name], text))
         except ValueError as exc:
             raise SettingsError(f"fault {name} does not take {text!r}; it is {_KINDS[name]}") from exc
 
@@ -160,4 +169,7 @@ def _parse(kind: Any, text: str) -> Any:
 
 
 _BOOLS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
-_KINDS: Mapping[str, Any] = get_type_hints(Faults)
+_KINDS: Mapping[str, Any] = {
+    **{name: kind for name, kind in get_type_hints(Faults).items() if name != "elevenlabs"},
+    **{f"elevenlabs.{name}": kind for name, kind in get_type_hints(ElevenLabsFaults).items()},
+}

@@ -30,6 +30,7 @@ from websockets.typing import Subprotocol
 
 from lineside.errors import LinesideError, SettingsError
 from lineside.standin.deepgram_speak import DeepgramSpeak
+from lineside.standin.elevenlabs_speech import ElevenLabsSpeech
 from lineside.standin.endpoint import Endpoint, Refusal, Socket, Studio, Upgrade
 from lineside.standin.espeak import EspeakVoice
 from lineside.standin.faults import Faults
@@ -41,7 +42,7 @@ HOST = "127.0.0.1"  # it lets anyone in, and obeys them
 MAX_MESSAGE = 16 << 20  # bytes; protects us only: what the service itself refuses is one of the faults
 CLOSE_TIMEOUT = 2.0  # s; a client that has not answered our close frame by then is gone
 
-ENDPOINTS: tuple[Callable[[Studio], Endpoint], ...] = (DeepgramSpeak,)
+ENDPOINTS: tuple[Callable[[Studio], Endpoint], ...] = (DeepgramSpeak, ElevenLabsSpeech)
 
 
 class Provider:

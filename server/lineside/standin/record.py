@@ -36,6 +36,21 @@ class Connections:
 
 
 @dataclass(slots=True)
+class Generations:
+    """ElevenLabs' unit of concurrency: segments being made and sent, over all accounts."""
+
+    running: int = 0
+    max_running: int = 0
+
+    def began(self) -> None:
+        self.running += 1
+        self.max_running = max(self.max_running, self.running)
+
+    def ended(self) -> None:
+        self.running -= 1
+
+
+@dataclass(slots=True)
 class Record:
     """Connections are numbered from 1 in the order of their handshakes."""
 
@@ -46,6 +61,7 @@ class Record:
     refused: Counter[int] = field(default_factory=Counter)
     """Handshakes by the HTTP status that refused them, faults included."""
     connections: Connections = field(default_factory=Connections)
+    generations: Generations = field(default_factory=Generations)
     messages: OrderedDict[int, deque[str]] = field(default_factory=OrderedDict)
     """What each client sent, in order; a binary message as a note of its length."""
     n_forgotten: int = 0
@@ -96,6 +112,7 @@ class Record:
                 "open": self.connections.open,
                 "max_open": self.connections.max_open,
             },
+            "generations": {"running": self.generations.running, "max_running": self.generations.max_running},
             "breaches": dict(self.breaches),
             "refused": {str(status): count for status, count in self.refused.items()},
             "forgotten": self.n_forgotten,

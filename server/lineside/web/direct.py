@@ -95,4 +95,5 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1000, "reason": ""})
-        self.close_timer = asyncio.get_running_loop().call_later(self.close_timeout, self.transport.close)
+        # Not `transport.close`, which waits for a peer that does not read until its kernel gives up.
+        self.close_timer = asyncio.get_running_loop().call_later(self.close_timeout, self.transport.abort)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,7 +26,9 @@ from lineside.wire.twilio import Connected, Started
 log = logging.getLogger(__name__)
 
 START_TIMEOUT = 5.0  # s from accept to `start`; the carrier sends it at once
-IDLE_TIMEOUT = 15.0  # s without any message; the carrier sends fifty a second, in silence too
+IDLE_TIMEOUT = 15.0  # s without any message, and a look more; the carrier sends fifty a second, in silence too
+LOOKS = 3  # within IDLE_TIMEOUT
+CLOSE_TIMEOUT = 5.0  # s for a network that has stopped taking data to take the last of it
 MOST_UNSENT = 2000  # messages waiting for a slow network, in the fallback; playout sends five a second
 
 
@@ -37,6 +40,7 @@ class AsgiSocket:
         self._outbox: deque[str] = deque(maxlen=MOST_UNSENT)
         self._filled = Alarm()
         self._closing = False
+        self.on_close: Callable[[], None] | None = None  # told when nothing more will be sent
 
     @property
     def backlog(self) -> int:
@@ -51,8 +55,11 @@ class AsgiSocket:
         self._outbox.clear()
 
     def close(self) -> None:
-        self._closing = True
-        self._filled.ring()
+        if not self._closing:
+            self._closing = True
+            self._filled.ring()
+            if self.on_close is not None:
+                self.on_close()
 
     async def run(self) -> None:
         """Send until closed."""
@@ -129,16 +136,21 @@ class MediaEndpoint:
             leg.left(stopped=False)
 
     async def _serve_asgi(self, websocket: WebSocket, leg: TwilioLeg, socket: AsgiSocket) -> None:
-        sender = asyncio.get_running_loop().create_task(socket.run(), name="leg sender")
+        loop = asyncio.get_running_loop()
+        sender = loop.create_task(socket.run(), name="leg sender")
         try:
-            while True:
-                leg.receive(await _receive_text(websocket))
-        except WebSocketDisconnect:
+            async with asyncio.timeout(None) as deadline:
+                socket.on_close = lambda: deadline.reschedule(loop.time() + CLOSE_TIMEOUT)
+                while True:
+                    leg.receive(await _receive_text(websocket))
+        except (WebSocketDisconnect, TimeoutError):
             pass
         finally:
+            socket.on_close = None
             sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                await sender
+            await asyncio.wait([sender])
+            if not sender.cancelled():
+                sender.exception()  # the socket's end, which the reader has seen too
 
 
 class _IdleWatch:
@@ -147,18 +159,20 @@ class _IdleWatch:
     def __init__(self, leg: TwilioLeg, socket: TextSocket) -> None:
         self._leg = leg
         self._socket = socket
-        self._seen = -1
+        self._seen = leg.n_messages
+        self._n_still = 0
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(IDLE_TIMEOUT, self._look)
+        self._timer = self._loop.call_later(IDLE_TIMEOUT / LOOKS, self._look)
 
     def _look(self) -> None:
-        if self._leg.n_messages == self._seen:
+        self._n_still = self._n_still + 1 if self._leg.n_messages == self._seen else 0
+        if self._n_still == LOOKS:
             log.warning("stream %s: no message for %g s, closing", self._leg.stream_id, IDLE_TIMEOUT)
             self._leg.left(stopped=False)
             self._socket.close()
             return
         self._seen = self._leg.n_messages
-        self._timer = self._loop.call_later(IDLE_TIMEOUT, self._look)
+        self._timer = self._loop.call_later(IDLE_TIMEOUT / LOOKS, self._look)
 
     def cancel(self) -> None:
         self._timer.cancel()
