@@ -27,6 +27,7 @@ FLOORS = {
     "stretch": 4,
     "turn": 4,
     "call": 4,
+    "cast": 4,
     "calls": 4,
     "web": 5,
     "standin": 5,

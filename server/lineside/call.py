@@ -29,6 +29,7 @@ MOST_KEPT = 32  # keys pressed while the agent may not be interrupted; more are 
 KEPT_POLL = 0.1  # s between looks whether the agent may be interrupted now
 HANG_UP_GRACE = 2.0  # s for the carrier to close the leg after it agreed to hang up
 FAREWELL = 5.0  # s for the agent's answer to CallEnded
+SHUTDOWN = "shutdown"  # the reason for an end that neither side of the call asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,15 @@ class Call:
                 try:
                     ends: list[asyncio.Future[Any]] = [talk, self._ended]
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    if self.over and self._ended.result() == SHUTDOWN:
+                        await self._hang_up()  # nobody will be here to answer what the carrier asks next
                 finally:
                     await self._stop(talk)
             reason = self._ended.result()
             self.timeline.note("call_ended", reason=reason)
             await self._farewell(reason)
+            if not talk.cancelled():
+                talk.result()  # raises what went wrong in here, now that all is in order
         finally:
             self._agent.close()
         return reason
@@ -113,8 +118,6 @@ class Call:
             self._leg, self._leg_ready = None, False
         await asyncio.wait([talk])
         self.end("error")  # unless a better reason is known
-        if not talk.cancelled():
-            talk.result()
 
     async def _talk(self, voices: list[tuple[Speech, Pace]]) -> None:
         """Turn after turn, until one hangs up."""
@@ -217,7 +220,7 @@ class Call:
         if self._leg_timer is not None:
             self._leg_timer.cancel()
         if resumed:
-            self._cue(CallStarted(resumed=True))
+            self._interrupt(CallStarted(resumed=True))  # what was being prepared is no answer to it
         if self._options.greeting_delay > 0 and not resumed:
             self._leg_timer = self._loop.call_later(self._options.greeting_delay, self._open_leg, leg)
         else:

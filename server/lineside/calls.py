@@ -8,12 +8,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from lineside.call import Call
+from lineside.call import SHUTDOWN, Call
 from lineside.errors import LinesideError
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN = 10.0  # s for all calls to end once they were told to
+STOP_TIMEOUT = 10.0  # s for all calls to end once they were told to
 
 
 class TooManyCalls(LinesideError):
@@ -43,14 +43,14 @@ class Calls:
     ) -> None:
         await self.end_all()
 
-    async def end_all(self, reason: str = "shutdown") -> None:
-        """End every call and wait for them, for SHUTDOWN seconds at the most. No call is started from now on."""
+    async def end_all(self, reason: str = SHUTDOWN) -> None:
+        """End every call and wait for them, for STOP_TIMEOUT seconds at the most. No call is started from now on."""
         self._stopping = True
         for call in list(self._calls.values()):
             call.end(reason)
         tasks = list(self._tasks.values())
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN)
+            _, late = await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
             for task in late:
                 task.cancel()
             if late:

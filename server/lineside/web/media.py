@@ -150,7 +150,8 @@ class MediaEndpoint:
             sender.cancel()
             await asyncio.wait([sender])
             if not sender.cancelled():
-                sender.exception()  # the socket's end, which the reader has seen too
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the socket's end, seen here too
+                    sender.result()
 
 
 class _IdleWatch:
