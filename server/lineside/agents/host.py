@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
@@ -20,6 +21,8 @@ from lineside.events import CallInfo
 
 logger = logging.getLogger(__name__)
 
+SWITCH_S = 0.0005  # the interpreter's default of 5 ms is what a cue would wait for the busy media thread: it was measured
+# as 4.4 ms added to a turn's first audio at 150 calls, against 1.1 ms with this, at no cost in CPU that could be seen
 THREAD_END_S = BOOKKEEPING_S + 2 * CLEANUP_S + 1.0  # what its tasks have, then what its loop's own clean-up has
 
 
@@ -47,6 +50,7 @@ class AgentHost:
         self._crossing: Crossing
         self._thread: threading.Thread
         self._lag: LagMeter
+        self._switch_s: float
         self._sessions: set[Session] = set()
         # On the agent's loop:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,6 +61,8 @@ class AgentHost:
         agent = asyncio.new_event_loop() if self._own_thread else media
         self._crossing = Crossing(media, agent)
         if self._own_thread:
+            self._switch_s = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._switch_s, SWITCH_S))
             self._thread = threading.Thread(target=self._run, args=(agent,), name="lineside-agents", daemon=True)
             self._thread.start()
             self._lag = LagMeter(self._crossing, self._thread.ident or 0, self._on_problem)
@@ -76,6 +82,7 @@ class AgentHost:
             await self._join()
         finally:
             self._lag.stop()
+            sys.setswitchinterval(self._switch_s)
 
     def open(self, call: CallInfo) -> Session:
         """The agent of one call; it is made when it is first asked, in a copy of the present context.
