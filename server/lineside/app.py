@@ -24,7 +24,7 @@ from lineside.calls import Calls
 from lineside.carriers.twilio_rest import TwilioRest
 from lineside.errors import LinesideError, SettingsError
 from lineside.events import CallInfo
-from lineside.observe.log import call_log
+from lineside.observe.log import call_log, hide_secrets
 from lineside.observe.timeline import Note, Timeline
 from lineside.ports import Voice
 from lineside.settings import Settings
@@ -113,6 +113,7 @@ class Bridge:
         self.calls = Calls(most=settings.lineside.calls_max, most_waiting=settings.lineside.calls_waiting_max)
 
     async def __aenter__(self) -> Self:
+        hide_secrets()
         async with AsyncExitStack() as stack:
             if self._voices is None:
                 self._voices = [
@@ -260,7 +261,8 @@ class LinesideApp:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._app is None:
-                self.bridge = await self._stack.enter_async_context(self._make_bridge())
+                bridge = await asyncio.to_thread(self._make_bridge)  # reads settings and agents from files
+                self.bridge = await self._stack.enter_async_context(bridge)
                 self._app = starlette_app(self.bridge)
             return self._app
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -24,13 +26,20 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from lineside.carriers.twilio_rest import Account
 from lineside.errors import SettingsError
+from lineside.wire.signature import public_url
+from lineside.wire.token import MAX_TEXT, MIN_SECRET
+from lineside.wire.twilio import is_sid
 
 TOML_FILE = "config/lineside.toml"
 ENV_FILE = ".env"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MOST_SHOWN = 80  # characters of a bad value
+
+_SECRET = re.compile("token|secret|key|accounts")  # settings whose values are not shown
 
 _Kind = TypeVar("_Kind", bound="_FromFile")
 
@@ -54,8 +63,10 @@ class _FromFile(BaseSettings):
         return init_settings, env_settings, dotenv_settings, InitSettingsSource(settings_cls, cls.table)
 
 
-class TwilioAccount(_FromFile):
-    """One of several accounts, in the TOML file: `[[twilio.accounts]]`."""
+class TwilioAccount(BaseModel):
+    """One of several accounts, in the TOML file: `[[twilio.accounts]]`. Nothing of it comes from the environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sid: str
     auth_token: SecretStr
@@ -112,7 +123,7 @@ class LinesideSettings(_FromFile):
     calls_max: Annotated[int, Field(ge=1)] = 1000
     calls_waiting_max: Annotated[int, Field(ge=1)] = 100
     secret: SecretStr = SecretStr("")
-    worker: str = "w0"
+    worker: Annotated[str, Field(min_length=1)] = "w0"
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -123,16 +134,44 @@ class LinesideSettings(_FromFile):
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         for each in value:
-            ip_network(each, strict=False)
+            try:
+                ip_network(each, strict=False)
+            except ValueError:
+                raise ValueError("expected IP addresses or networks, separated by commas") from None
         return value
 
     @field_validator("public_url")
     @classmethod
     def _is_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment):
+        value = value.rstrip("/")
+        if value and not _may_be_called(value):
             raise ValueError("expected the server's public address, such as https://voice.example.net")
-        return value.rstrip("/")
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value().encode()) < MIN_SECRET:
+            raise ValueError(f"expected at least {MIN_SECRET} characters, such as `openssl rand -hex 32` gives")
+        return value
+
+    @field_validator("worker")
+    @classmethod
+    def _is_short(cls, value: str) -> str:
+        if len(value.encode()) > MAX_TEXT:
+            raise ValueError(f"expected at most {MAX_TEXT} characters")
+        return value
+
+
+def _may_be_called(url: str) -> bool:
+    """Whether an address can be written into our answers, and be told from the ones that others sign."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when there can be no such port
+        public_url(configured=url, scheme="", host=None, raw_path=b"/", raw_query=b"")
+    except (ValueError, SettingsError):
+        return False
+    return parts.scheme in ("https", "http")
 
 
 class Settings:
@@ -177,27 +216,16 @@ class Settings:
         """The carrier accounts by their SID.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: there is none, or one that cannot be.
         """
         twilio = self.twilio
-        found = {}
-        if twilio.account_sid and twilio.auth_token.get_secret_value():
-            first = TwilioAccount(
-                sid=twilio.account_sid,
-                auth_token=twilio.auth_token,
-                auth_token_secondary=twilio.auth_token_secondary,
-                api_key_sid=twilio.api_key_sid,
-                api_key_secret=twilio.api_key_secret,
-            )
-            found[first.sid] = first
-        found |= {account.sid: account for account in twilio.accounts}
-        if not found:
-            missing = "TWILIO_AUTH_TOKEN" if twilio.account_sid else "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
-            verb = "is" if twilio.account_sid else "are"
-            raise SettingsError(
-                f"{missing} {verb} not set: without the token no call can be told from a stranger's request. "
-                f"Copy both from the Twilio console into the environment or {ENV_FILE}."
-            )
+        found = list(twilio.accounts)
+        if (twilio.account_sid and twilio.auth_token.get_secret_value()) or not found:
+            found.insert(0, self._first_account())
+        for account in found:
+            _check_account(account)
+        if twilio.api_base_url:
+            self.check_url("TWILIO_API_BASE_URL", twilio.api_base_url, "https")
         return {
             account.sid: Account(
                 sid=account.sid,
@@ -210,22 +238,67 @@ class Settings:
                 api_secret=account.api_key_secret.get_secret_value(),
                 base_url=twilio.api_base_url,
             )
-            for account in found.values()
+            for account in found
         }
+
+    def _first_account(self) -> TwilioAccount:
+        """The one of the environment."""
+        twilio = self.twilio
+        missing = [
+            name
+            for name, value in (
+                ("TWILIO_ACCOUNT_SID", twilio.account_sid),
+                ("TWILIO_AUTH_TOKEN", twilio.auth_token.get_secret_value()),
+            )
+            if not value
+        ]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise SettingsError(
+                f"{' and '.join(missing)} {verb} not set: without the token no call can be told from a stranger's "
+                f"request. Copy both from the Twilio console into the environment or {ENV_FILE}."
+            )
+        return TwilioAccount(
+            sid=twilio.account_sid,
+            auth_token=twilio.auth_token,
+            auth_token_secondary=twilio.auth_token_secondary,
+            api_key_sid=twilio.api_key_sid,
+            api_key_secret=twilio.api_key_secret,
+        )
 
     def check_url(self, name: str, url: str, secure: str) -> None:
         """Raises:
-        SettingsError: `url` is not encrypted and its host is another machine.
+        SettingsError: `url` is no address, or not encrypted and its host is another machine.
         """
-        parts = urlsplit(url)
         plain = {"wss": "ws", "https": "http"}[secure]
-        if parts.scheme == secure or (
-            parts.scheme == plain and (parts.hostname in LOOPBACK or self.lineside.allow_plain)
-        ):
-            return
+        try:
+            parts = urlsplit(url)
+            scheme, host, _ = parts.scheme, parts.hostname, parts.port
+        except ValueError:
+            scheme, host = "", None
+        if not host or scheme not in (secure, plain):
+            raise SettingsError(f"{name}: expected a {secure}:// address, got {_without_user(url)!r}")
+        if scheme == plain and host not in LOOPBACK and not self.lineside.allow_plain:
+            raise SettingsError(
+                f"{name}: expected a {secure}:// address, got {plain}://{host}. {plain}:// is allowed on this machine "
+                "only, or everywhere with LINESIDE_ALLOW_PLAIN=true."
+            )
+
+
+def _without_user(url: str) -> str:
+    """An address without the user and password that it may hold."""
+    return re.sub(r"//[^/?#]*@", "//...@", url)
+
+
+def _check_account(account: TwilioAccount) -> None:
+    if not is_sid(account.sid, "AC"):
+        raise SettingsError(f"TWILIO_ACCOUNT_SID: expected AC and 32 hexadecimal digits, got {account.sid!r}")
+    if not account.auth_token.get_secret_value():
+        raise SettingsError(f"TWILIO_AUTH_TOKEN of {account.sid} is empty. Copy it from the Twilio console.")
+    if bool(account.api_key_sid) != bool(account.api_key_secret.get_secret_value()):
+        given, missing = ("SID", "SECRET") if account.api_key_sid else ("SECRET", "SID")
         raise SettingsError(
-            f"{name}: expected a {secure}:// address, got {parts.scheme or 'no scheme'}://{parts.hostname or ''}. "
-            f"{plain}:// is allowed on this machine only, or everywhere with LINESIDE_ALLOW_PLAIN=true."
+            f"TWILIO_API_KEY_{missing} of {account.sid} is not set, but TWILIO_API_KEY_{given} is. Set both or neither."
         )
 
 
@@ -251,6 +324,8 @@ def _load(kind: type[_Kind], table: dict[str, Any]) -> _Kind:
         return kind()
     except ValidationError as exc:
         raise SettingsError("; ".join(_explain(kind, exc))) from None
+    except UnreadableSetting as exc:  # of the environment, where a list is written as JSON
+        raise SettingsError(f"{kind.model_config.get('env_prefix')}...: {exc}") from None
     finally:
         kind.table = {}
 
@@ -259,15 +334,17 @@ def _tables(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
     """The TOML file's content by kind of setting: `` for Lineside's own, flattened to section_key."""
     tables: dict[str, dict[str, Any]] = {"": {}, "twilio": {}, "deepgram": {}}
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if must_exist:
-            raise SettingsError(f"there is no file {path}: LINESIDE_CONFIG names it") from None
+            raise SettingsError(f"there is no file {path}, which --config or LINESIDE_CONFIG names") from None
         return tables
-    except (OSError, tomllib.TOMLDecodeError) as exc:
-        raise SettingsError(f"{path}: {exc}") from None
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{path}: {exc.strerror if isinstance(exc, OSError) else exc}") from None
     for key, value in content.items():
         if key in ("twilio", "deepgram"):
+            if not isinstance(value, dict):
+                raise SettingsError(f"{path}: {key} is a section; write [{key}]")
             tables[key] = value
         elif isinstance(value, dict):
             tables[""] |= {f"{key}_{inner}": each for inner, each in value.items()}
@@ -281,9 +358,14 @@ def _tables(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
 
 
 def _check_environment() -> None:
+    """A misspelt variable would be passed over in silence."""
     known = {f"LINESIDE_{name.upper()}" for name in LinesideSettings.model_fields} | {"LINESIDE_CONFIG"}
-    for name in os.environ:
-        if name.startswith("LINESIDE_") and name not in known:
+    try:
+        in_file = dotenv_values(ENV_FILE)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{ENV_FILE}: {exc.strerror if isinstance(exc, OSError) else exc}") from None
+    for name in (*os.environ, *in_file):
+        if name.upper().startswith("LINESIDE_") and name.upper() not in known:
             raise SettingsError(_unknown(name, known))
 
 
@@ -293,7 +375,16 @@ def _unknown(name: str, known: Mapping[str, object] | set[str]) -> str:
 
 
 def _explain(kind: type[BaseSettings], exc: ValidationError) -> Iterator[str]:
+    """What is wrong with each setting, and what was given unless that may be secret."""
     prefix = str(kind.model_config.get("env_prefix", ""))
-    for error in exc.errors(include_url=False, include_input=False):
-        name = prefix + "_".join(str(part) for part in error["loc"]).upper()
-        yield f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    for error in exc.errors(include_url=False):
+        first, *rest = error["loc"] or ("",)
+        name = prefix + str(first).upper() + "".join(f"[{part}]" if type(part) is int else f".{part}" for part in rest)
+        what = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        shown = first in kind.model_fields and not rest and not _SECRET.search(str(first))
+        yield f"{name}: {what}" + (f", got {_short(error['input'])}" if shown else "")
+
+
+def _short(value: object) -> str:
+    text = repr(_without_user(value) if isinstance(value, str) else value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

@@ -23,10 +23,13 @@ from lineside.talk.playout import BYTES_PER_S, Playout, RoundTrip
 from lineside.talk.sentences import Sentences
 
 MOST_RESTARTS = 3  # of one voice in one stretch; then the next voice takes over
+LONGEST_WAIT = 6.0  # s without audio that was asked of one voice, over all restarts; then the next voice takes over
 BRIDGE = 0.8  # s of audio that we like to have in hand while a new socket opens
 BACKLOG = 32_768  # bytes that the network has not taken: about three seconds of audio, so the leg is stuck
 STUCK_POLL = 0.1  # s between looks at a stuck leg
 PATIENCE = 0.7  # s that text without an end of sentence waits while nothing else is being said
+NEARLY_DRY = 0.3  # s of speech in hand that count as nothing: a service takes about as long to begin
+LEAST_GAP = 0.001  # s; anything shorter is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,16 @@ class Stretch:
         self._options = options
         self._clock = clock
         self._wake = wake
-        self._speech, pace = self._voices.pop(0)
+        self._speech, self._pace = self._voices.pop(0)
         self._sentences = Sentences(self._speech.max_chars)
-        self._ledger = Ledger(pace)
+        self._ledger = Ledger(self._pace)
         self._playout = Playout(name, lead=options.lead, trip=stage.trip)
         self._utterance: Utterance | None = None
         self._more = True  # text may still come
         self._finishing = False
         self._restarts = 0  # with the present voice
+        self._progress = 0  # byte by which the first word since the last restart was surely spoken
+        self._asked_at: float | None = None  # since when audio is owed, as far as we know
         self._waiting_since: float | None = None
         self._interruptible = True
         self._begun = clock()
@@ -140,7 +145,7 @@ class Stretch:
         now = self._clock()
         times: list[float] = []
         if self._waiting_since is not None:
-            times.append(max(self._waiting_since + PATIENCE, now + self._in_hand(now)))
+            times.append(max(self._waiting_since + PATIENCE, now + self._in_hand(now) - NEARLY_DRY))
         if not self._playout.held and self._stage.leg is not None:
             if self._stage.leg.backlog > BACKLOG:
                 times.append(now + STUCK_POLL)
@@ -158,7 +163,7 @@ class Stretch:
     def _release(self, now: float) -> None:
         """Text without an end of sentence does not wait for ever while the caller hears nothing."""
         since = self._waiting_since
-        if since is not None and now >= since + PATIENCE and self._in_hand(now) <= 0:
+        if since is not None and now >= since + PATIENCE and self._in_hand(now) <= NEARLY_DRY:
             self._waiting_since = now
             if overdue := self._sentences.overdue():
                 self._add([overdue])
@@ -185,9 +190,10 @@ class Stretch:
                     self._say()
                 case Step.FLUSH:
                     self._ledger.flushed()
+                    self._ask(now)
                     self._speaking().flush()
                 case Step.FINISH:
-                    self._finish()
+                    self._finish(now)
                 case Step.WAIT:
                     return
 
@@ -202,7 +208,11 @@ class Stretch:
             self._utterance = self._speech.utterance(self._on_speech)
         return self._utterance
 
-    def _finish(self) -> None:
+    def _ask(self, now: float) -> None:
+        if self._asked_at is None:
+            self._asked_at = now
+
+    def _finish(self, now: float) -> None:
         self._finishing = True
         if self._utterance is None:
             self._playout.finish()
@@ -210,50 +220,56 @@ class Stretch:
             return
         if self._ledger.unflushed:
             self._ledger.flushed()
+            self._ask(now)
         self._utterance.finish()
 
     # -- audio from the provider -------------------------------------------------------------------
 
     def _on_speech(self, event: SpeechEvent) -> None:
+        now = self._clock()
         match event:
             case Audio(data):
                 self._note_first("first_audio")
                 self._playout.add(data)
                 self._ledger.received(len(data))
-                self._play(self._clock())
+                self._play(now)
+                self._asked_at = now
             case Aligned():
                 self._ledger.aligned(event)
             case Flushed():
                 self._ledger.segment_done()
+                self._asked_at = None
             case Finished():
                 self._utterance = None
                 self._ledger.complete()
                 self._playout.finish()
-                self._play(self._clock())
+                self._play(now)
             case Warned(code, message):
                 self._stage.timeline.note("provider_warning", code=code, message=message)
             case Lost(error):
-                self._on_lost(error)
+                self._on_lost(error, now)
         self._wake()
 
-    def _on_lost(self, error: Exception) -> None:
+    def _on_lost(self, error: Exception, now: float) -> None:
         """The provider will not speak the rest. Nothing sent is recalled; the rest is said again, or elsewhere."""
-        now = self._clock()
         self._utterance = None
         self._finishing = False
         cut = self._cut_point(now)
         self._playout.drop_from(cut)
         self._ledger.restart(cut)
+        word = self._ledger.next_text(self._speech.max_chars).lstrip().partition(" ")[0]
+        self._progress = cut + int((len(word) + 1) / self._pace.at_least * BYTES_PER_S)
         self._restarts += 1
         self._stage.timeline.note(
             "provider_lost", voice=self._speech.voice_name, error=str(error), restart=self._restarts
         )
-        if self._restarts <= MOST_RESTARTS and not isinstance(error, ProviderRefused):
+        waited = 0.0 if self._asked_at is None else now - self._asked_at
+        if self._restarts <= MOST_RESTARTS and waited < LONGEST_WAIT and not isinstance(error, ProviderRefused):
             return
         if self._voices:
-            self._speech, pace = self._voices.pop(0)
-            self._ledger.change_pace(pace)
-            self._restarts = 0
+            self._speech, self._pace = self._voices.pop(0)
+            self._ledger.change_pace(self._pace)
+            self._restarts, self._asked_at = 0, None
             self._stage.timeline.note("voice_changed", voice=self._speech.voice_name)
         else:
             self._give_up(error if isinstance(error, ProviderError) else ProviderError(str(error)))
@@ -264,7 +280,8 @@ class Stretch:
         known = self._ledger.restart_point(sent)
         if known is not None:
             return known
-        wanted = max(sent, self._playout.played(now) + int(BRIDGE * BYTES_PER_S))
+        # Far enough to bridge the pause, and for each restart to begin at a later word than the last.
+        wanted = max(sent, self._playout.played(now) + int(BRIDGE * BYTES_PER_S), self._progress)
         pause = first_pause(self._playout.unsent(), max(0, wanted - sent))
         return min(received, wanted if pause is None else sent + pause)
 
@@ -291,8 +308,9 @@ class Stretch:
             return
         while send := self._playout.take(now):
             self._note_first("first_sent")
-            if send.gap > 0:
-                self._stage.timeline.note("gap", seconds=round(send.gap, 3), agent_waited=self._ledger.unsaid == 0)
+            if send.gap >= LEAST_GAP:
+                asked_late = self._asked_at is not None and self._asked_at > now - send.gap
+                self._stage.timeline.note("gap", seconds=round(send.gap, 3), agent_waited=asked_late)
             leg.play(send.audio)
             if send.mark:
                 leg.mark(send.mark)

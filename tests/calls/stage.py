@@ -6,10 +6,12 @@ the server's doors by hand.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -202,6 +204,7 @@ class Stranger:
             additional_headers=headers,
             compression=None,
             ping_interval=None,
+            max_queue=None,
             user_agent_header="Twilio.TmeWs/1.0",
             **({"close_timeout": 1} | how),
         )
@@ -217,10 +220,17 @@ async def start(socket: ClientConnection, writer: Writer) -> None:
     await socket.send(writer.start(1, {}))
 
 
-async def events(socket: ClientConnection) -> list[str]:
-    """The events that come until the server closes."""
-    return [json.loads(message)["event"] async for message in socket]
-
-
-def reasons(cues: Iterable[Cue]) -> list[str]:
-    return [cue.reason for cue in cues if isinstance(cue, CallEnded)]
+async def listen(socket: ClientConnection, writer: Writer) -> list[str]:
+    """Play what comes, as the carrier does, until the server closes; returns the events in order."""
+    now = asyncio.get_running_loop().time
+    events, until = [], now()
+    async for message in socket:
+        body = json.loads(message)
+        events.append(body["event"])
+        match body:
+            case {"event": "media", "media": {"payload": payload}}:
+                until = max(until, now()) + len(b64decode(payload)) / 8000
+            case {"event": "mark", "mark": {"name": name}}:
+                await asyncio.sleep(until - now())
+                await socket.send(writer.mark(9, name))
+    return events

@@ -13,13 +13,14 @@ import json
 from base64 import b64decode, b64encode
 from contextlib import suppress
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 
 from lineside.bench.script import ANSWERS
-from lineside.bench.serving import arguments, serve
+from lineside.bench.serving import HOST, arguments, serve
 
 PATH = "/media"
 SPEAK = "/v1/speak?model=aura-2-thalia-en&encoding=mulaw&sample_rate=8000"
@@ -35,7 +36,7 @@ class Media:
     def __init__(self, provider: str) -> None:
         self._url = provider + SPEAK
 
-    async def __call__(self, websocket: WebSocket) -> None:
+    async def serve(self, websocket: WebSocket) -> None:
         await websocket.accept()
         headers = {"Authorization": "Token bench"}
         async with connect(self._url, additional_headers=headers, compression=None, proxy=None) as speech:
@@ -88,8 +89,11 @@ async def _pass_on(speech: ClientConnection, websocket: WebSocket, stream_id: st
 def main() -> None:
     """Run as this process until stdin ends."""
     given = arguments("The bare loop, to be compared with")
-    app = Starlette(routes=[WebSocketRoute(PATH, Media(given.provider))])
-    serve(app, "websockets-sansio", port=given.port, core=given.core)
+    app = Starlette(routes=[WebSocketRoute(PATH, Media(given.provider).serve)])
+    config = uvicorn.Config(
+        app, HOST, given.port, loop="uvloop", ws="websockets-sansio", log_level="warning", access_log=False
+    )
+    serve(config, core=given.core)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -26,6 +26,7 @@ BYTES_PER_S = 8000
 FRAME_MS = 20
 COMPLETE = 0.9  # of an answer's length: servers may drop blanks between sentences
 PAUSE = 0.5  # s between the end of an answer and the next key
+CONNECT_TIMEOUT = 10.0  # s
 STUCK = 5.0  # s beyond an answer's length after which it is given up
 
 NO_MASK = bytes(4)  # a client must mask; this key costs the server as much as any other, and us nothing
@@ -130,10 +131,15 @@ class LoadCall(asyncio.Protocol):
         )
 
     async def connect(self) -> None:
-        """Raises: RemoteProtocolError: the server does not take the stream."""
+        """
+        Raises:
+            RemoteProtocolError: the server does not take the stream.
+            TimeoutError: it does not answer.
+        """
         url = urlsplit(self._stream.url)
-        await self._loop.create_connection(lambda: self, url.hostname or "", url.port or 80)
-        await self.opened
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await self._loop.create_connection(lambda: self, url.hostname or "", url.port or 80)
+            await self.opened
 
     # -- to the server -----------------------------------------------------------------------------
 
@@ -149,10 +155,16 @@ class LoadCall(asyncio.Protocol):
             self._send("dtmf", b'"dtmf":{"track":"inbound_track","digit":"%b"}' % key.encode())
 
     def hang_up(self) -> None:
+        """Say so. The server closes; closing here would reset the connection while its audio is on the way to us, and
+        what we said would be lost with it.
+        """
         ids = (self._stream.account_id.encode(), self._stream.call_id.encode())
         self._hung_up = True
         self._send("stop", b'"stop":{"accountSid":"%b","callSid":"%b"}' % ids)
-        self.transport.close()
+        self._write((1000).to_bytes(2, "big"), Opcode.CLOSE)
+
+    def abort(self) -> None:
+        self.transport.abort()
 
     def _send(self, event: str, rest: bytes) -> None:
         self._sequence += 1
@@ -168,9 +180,8 @@ class LoadCall(asyncio.Protocol):
     # -- from the server ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a TCP connection's always is
-        self.transport = transport
-        transport.write(upgrade(self._stream))
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not by their class
+        self.transport.write(upgrade(self._stream))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = not self._hung_up
@@ -189,7 +200,7 @@ class LoadCall(asyncio.Protocol):
                     self._take(orjson.loads(payload))
                 case Opcode.PING:
                     self._write(payload, Opcode.PONG)
-                case Opcode.CLOSE:
+                case Opcode.CLOSE if not self._hung_up:
                     self._write(payload, Opcode.CLOSE)
 
     def _take_handshake(self) -> bool:

@@ -35,6 +35,7 @@ from lineside.bench.report import Figures, percentiles
 from lineside.errors import RemoteProtocolError
 
 DIALLING = 10  # calls that connect at the same time
+HANG_UP = 0.5  # s for the server to close what was hung up
 SETTLE = 1.0  # s of calls with nothing said, before their memory is measured
 
 clock = time.monotonic  # real time, finer than the loop's: uvloop counts whole milliseconds
@@ -240,7 +241,9 @@ async def _call(n: int, keys: str, dial: Callable[[], Awaitable[Stream]]) -> lis
 async def _hang_up(calls: Sequence[LoadCall]) -> None:
     for each in calls:
         each.hang_up()
-    await asyncio.sleep(0.5)  # for the server to see it
+    await asyncio.sleep(HANG_UP)
+    for each in calls:
+        each.abort()
 
 
 @contextmanager

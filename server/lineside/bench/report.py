@@ -7,7 +7,11 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
+from rich import box
+from rich.table import Table
+
 YARDSTICK = "bare"
+HEADS = ["", "CPU/call-s", "first audio", "added", "underruns", "failed", "kB/idle call", "generator late"]
 LATE = 5.0  # ms; a generator that is later than this at its 99th percentile measures itself
 
 
@@ -86,58 +90,53 @@ class Report:
 
         return added(0), added(1)
 
-    def table(self) -> list[list[str]]:
-        """Rows of equal length, the first of them the heads of the columns."""
-        heads = [
-            f"{self.calls} calls, {self.seconds:g} s",
-            "CPU ms/call-s",
-            "first audio p50/p99 ms",
-            "added ms",
-            "underruns",
-            "stuck",
-            "lost",
-            "kB/idle call",
-            "generator late p50/p99 ms",
-        ]
-        rows = [heads]
-        servers = list(self.rounds[0])
-        rows += [self._row(server) for server in servers]
-        rows += [self._ratios(server) for server in servers if server != YARDSTICK]
-        return rows
+    def underruns(self, server: str) -> int:
+        """In all rounds that count."""
+        return sum(each[server].underruns for each in self.valid)
 
-    def text(self) -> str:
-        """The table in aligned columns, and how many rounds it is of."""
-        rows = self.table()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    def rows(self) -> list[list[str]]:
+        """The report as text: the heads of the columns, then rows of the same length."""
+        servers = list(self.rounds[0])
+        rows = [self._row(server) for server in servers]
+        rows += [self._ratios(server) for server in servers if server != YARDSTICK]
+        return [HEADS, *rows]
+
+    def table(self) -> Table:
+        heads, *rows = self.rows()
         n_void = sum(map(_void, self.rounds))
-        lines.append(f"medians of {len(self.valid)} rounds; {n_void} void (generator late by more than {LATE:g} ms)")
-        return "\n".join(lines)
+        table = Table(
+            title=f"{self.calls} calls, {self.seconds:g} s; times in ms, p50/p99",
+            caption=f"{len(self.rounds)} rounds, {n_void} void for a late generator",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        for i, head in enumerate(heads):
+            table.add_column(head, justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        return table
 
     def _row(self, server: str) -> list[str]:
-        def of(value: Callable[[Figures], float]) -> float:
+        def middle(value: Callable[[Figures], float]) -> float:
             return self._median(lambda each: value(each[server]))
 
-        added = self.added_ms(server)
         return [
             f"{server} (void)" if self.void else server,
-            f"{of(lambda it: it.cpu_ms):.2f}",
-            _pair(of(lambda it: it.first_audio_ms[0]), of(lambda it: it.first_audio_ms[1])),
-            "" if server == YARDSTICK else _pair(*added),
-            *(str(self._sum(server, name)) for name in ("underruns", "stuck", "lost")),
-            f"{of(lambda it: it.idle_kb):.0f}",
-            _pair(of(lambda it: it.late_ms[0]), of(lambda it: it.late_ms[1])),
+            f"{middle(lambda it: it.cpu_ms):.2f}",
+            _pair(middle(lambda it: it.first_audio_ms[0]), middle(lambda it: it.first_audio_ms[1])),
+            "" if server == YARDSTICK else _pair(*self.added_ms(server)),
+            str(self.underruns(server)),
+            str(sum(each[server].stuck + each[server].lost for each in self.rounds)),
+            f"{middle(lambda it: it.idle_kb):.0f}",
+            _pair(middle(lambda it: it.late_ms[0]), middle(lambda it: it.late_ms[1])),
         ]
 
     def _ratios(self, server: str) -> list[str]:
         cpu, idle = f"{self.cpu_ratio(server):.2f}", f"{self.idle_ratio(server):.2f}"
-        return [f"{server} / {YARDSTICK}", cpu, "", "", "", "", "", idle, ""]
+        return [f"{server} / {YARDSTICK}", cpu, "", "", "", "", idle, ""]
 
     def _median(self, value: Callable[[Round], float]) -> float:
         return median(value(each) for each in self.valid)
-
-    def _sum(self, server: str, name: str) -> int:
-        return sum(int(getattr(each[server], name)) for each in self.valid)
 
 
 def _void(measured: Round) -> bool:
@@ -145,7 +144,7 @@ def _void(measured: Round) -> bool:
 
 
 def _pair(p50: float, p99: float) -> str:
-    return f"{p50:.2f} / {p99:.2f}"
+    return f"{p50:.1f}/{p99:.1f}"
 
 
 def percentiles(values: Iterable[float]) -> tuple[float, float]:

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from lineside.app import asgi
 from lineside.bench.script import Talker
-from lineside.bench.serving import arguments, serve
+from lineside.bench.serving import HOST, arguments, serve
 from lineside.settings import DeepgramSettings, LinesideSettings, Settings
+from lineside.web.serving import config
 
 MOST_CALLS = 10_000  # the load decides how many there are
 
@@ -24,8 +25,7 @@ def main() -> None:
         LinesideSettings(voice="deepgram", allow_plain=True, calls_max=MOST_CALLS, calls_waiting_max=MOST_CALLS),
         deepgram=DeepgramSettings(api_key=SecretStr("bench"), base_url=given.provider),
     )
-    app = asgi(Talker, settings)
-    serve(app, "lineside.web.direct:DirectProtocol", port=given.port, core=given.core)
+    serve(config(asgi(Talker, settings), HOST, given.port), core=given.core)
 
 
 if __name__ == "__main__":

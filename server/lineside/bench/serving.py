@@ -9,7 +9,6 @@ import sys
 import threading
 
 import uvicorn
-from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
 
@@ -23,18 +22,13 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def serve(app: ASGIApp, ws: str, *, port: int = 0, core: int | None = None) -> None:
-    """Serve `app`; says `listening on 127.0.0.1:port` on stdout when it takes requests.
-
-    Args:
-        ws: uvicorn's name of a WebSocket implementation, or the import path of one.
-    """
+def serve(config: uvicorn.Config, *, core: int | None = None) -> None:
+    """Serve as `config` says; prints `listening on host:port` when requests are taken."""
     if core is not None and sys.platform == "linux":
         os.sched_setaffinity(0, {core})  # before any thread starts: they inherit it
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", ws=ws, log_level="warning", access_log=False)
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        listener.bind((config.host, config.port))
         _Server(config).run(sockets=[listener])
 
 
@@ -42,7 +36,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if sockets and self.started:
-            sys.stdout.write(f"listening on {HOST}:{sockets[0].getsockname()[1]}\n")
+            host, port = sockets[0].getsockname()
+            sys.stdout.write(f"listening on {host}:{port}\n")
             sys.stdout.flush()
             threading.Thread(target=self._leave_with_stdin, daemon=True).start()
 

@@ -14,7 +14,12 @@ log = logging.getLogger("lineside.call")
 _WARNINGS = frozenset(
     {"provider_lost", "provider_warning", "agent_failed", "hang_up_failed", "marks_missing", "voice_changed"}
 )
-_PASS = re.compile(r"(/twilio/media/)[^\s?\"]+")
+_SECRET = re.compile(
+    r"(?<=/twilio/media/)[^\s?\"]+|(?<=authorization: ).+|(?<=x-twilio-signature: ).+|(?<=xi-api-key: ).+",
+    re.IGNORECASE,
+)
+_TALKERS = ("uvicorn.error", "uvicorn.access", "websockets.client", "websockets.server")
+"""They log the path of each stream, and at DEBUG every header of their own requests."""
 
 
 def call_log(info: CallInfo) -> Callable[[Note], None]:
@@ -41,11 +46,20 @@ def call_log(info: CallInfo) -> Callable[[Note], None]:
     return on_note
 
 
-class HidePasses(logging.Filter):
-    """Keeps the pass in a stream's path out of the server's own log lines."""
+class HideSecrets(logging.Filter):
+    """Keeps what opens a door out of other packages' log lines: the pass in a stream's path, keys in headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if _PASS.search(message):
-            record.msg, record.args = _PASS.sub(r"\1...", message), ()
+        if _SECRET.search(message):
+            record.msg, record.args = _SECRET.sub("...", message), ()
         return True
+
+
+_hide_secrets = HideSecrets()
+
+
+def hide_secrets() -> None:
+    """From now on these packages' loggers tell no secrets. Once or many times is the same."""
+    for name in _TALKERS:
+        logging.getLogger(name).addFilter(_hide_secrets)

@@ -29,10 +29,12 @@ log = logging.getLogger(__name__)
 
 CLEAR_TIMEOUT = 1.0  # s; a service that has not confirmed a Clear by then may never do so
 RENEW_AFTER = 50 * 60.0  # s; the service ends a socket at 60 minutes, in use or not
+RENEW_RETRY = 60.0  # s until the next try when no successor could be opened
 SPARE_FLUSHES = 4  # with fewer left a socket is replaced between turns, while nobody waits for it
 SPARE_CHARS = 600
 MARGIN = 2.0  # s added to the service's windows: its clock runs when a message arrives, ours when it leaves
 RETRIES = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets that were of no use; the last is repeated
+HURRIED = 0.5  # s; the longest of these waits while somebody waits
 STEADY = 10.0  # s; a socket that lived so long was of use, even if nothing was said on it
 
 
@@ -205,6 +207,7 @@ class DeepgramSpeech:
         self._current: DeepgramUtterance | None = None
         self._leaving: set[asyncio.Task[None]] = set()  # sockets that are saying goodbye
         self._retry: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.TimerHandle | None = None
         self._failures = 0
         self._refused: ProviderError | None = None
         self._next: _Line | None = None  # being opened to take the place of a worn line
@@ -220,8 +223,9 @@ class DeepgramSpeech:
     async def close(self) -> None:
         """Close every socket; takes a second at the most."""
         self._current = None
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._renewal):
+            if timer is not None:
+                timer.cancel()
         lines = [line for line in (self._line, self._next) if line is not None]
         await asyncio.gather(*self._leaving, *(line.socket.close() for line in lines))
 
@@ -233,9 +237,8 @@ class DeepgramSpeech:
             return
         while utterance.queue:
             if not self._line.socket.alive:
-                if self._refused is not None:
-                    self._lose(self._refused)
-                return  # or a new one is opened in a moment, which goes on
+                self._wait_for_line()
+                return
             self._renew()
             if not self._line.can_speak(utterance.queue[0]):
                 self._open_next()
@@ -259,7 +262,13 @@ class DeepgramSpeech:
     # -- lines -------------------------------------------------------------------------------------
 
     def _new_line(self) -> _Line:
+        self._renew_in(RENEW_AFTER + 1.0)  # also when nobody speaks for so long
         return _Line(self._options, self._on_event)
+
+    def _renew_in(self, seconds: float) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        self._renewal = self._loop.call_later(seconds, self._renew)
 
     def _open_next(self) -> None:
         if self._next is None:
@@ -304,6 +313,7 @@ class DeepgramSpeech:
         self._refused = error if isinstance(error, ProviderRefused) else None
         if line is self._next:
             self._next = None
+            self._renew_in(RENEW_RETRY)
             return
         if line is not self._line:
             return
@@ -325,6 +335,14 @@ class DeepgramSpeech:
         delay = RETRIES[min(self._failures, len(RETRIES) - 1)]
         self._failures += 1
         self._retry = self._loop.call_later(delay, self._retry_now)
+
+    def _wait_for_line(self) -> None:
+        """There is text for a line that is dead: it is spoken on the next one, which will be opened in a moment."""
+        if self._refused is not None:
+            self._lose(self._refused)
+        elif self._retry is not None and self._retry.when() > self._loop.time() + HURRIED:
+            self._retry.cancel()
+            self._retry = self._loop.call_later(HURRIED, self._retry_now)
 
     def _retry_now(self) -> None:
         self._retry = None

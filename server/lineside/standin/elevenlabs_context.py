@@ -129,17 +129,21 @@ class Context:
         faults = self._faults.elevenlabs
         self.state, self._cancelled = "closing", True
         self._buffer.clear()
-        if faults.close_race != "off" and self._unended and not self._n_frames:
+        if self._n_frames:
+            self._limit_late_audio(faults.drain_after_close_s)
+        elif faults.close_race != "off" and self._unended:
             self._cut_rest()
             if faults.close_race == "nothing":
                 self.state = "lost"
                 return
-        elif faults.drain_after_close_s is not None:
+        await self._segments.put(None)
+
+    def _limit_late_audio(self, seconds: float | None) -> None:
+        if seconds is not None:
             settings = self._outlet.settings
-            self._late_bytes_left = round(faults.drain_after_close_s * settings.rate) * settings.sample_bytes
+            self._late_bytes_left = round(seconds * settings.rate) * settings.sample_bytes
             if not self._late_bytes_left:
                 self._cut_rest()
-        await self._segments.put(None)
 
     def drop(self) -> None:
         """End it at once, without a final."""

@@ -69,9 +69,9 @@ class ElevenLabsFaults:
     """What an idle context's end looks like: nothing at all, its final, an error message on a socket that lives on,
     or one that closes the socket."""
     drain_after_close_s: float | None = None
-    """How much audio still leaves after `close_context`; None: all that was to be generated."""
+    """How much audio still leaves after `close_context` when some of the context's has left before; None: all of it."""
     close_race: Literal["off", "final", "nothing"] = "off"
-    """`close_context` before the context's first audio loses all of it, and with `nothing` the final too."""
+    """`close_context` before any of the context's audio has left loses it, and with `nothing` the final too."""
     close_socket_flushes: bool = False
     """`close_socket` has unflushed text spoken, too."""
 

@@ -177,7 +177,7 @@ def _format(name: str) -> tuple[Encoding, int]:
 
 
 def _inactivity(text: str, faults: ElevenLabsFaults) -> float:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise _bad_value("inactivity_timeout", "a number of seconds, at least 1")
     if int(text) > LONGEST_TIMEOUT_S and faults.long_inactivity_timeout == "refuse":
         raise _bad_value("inactivity_timeout", f"at most {LONGEST_TIMEOUT_S}")

@@ -14,7 +14,7 @@ AUDIO_KEPT = 256 << 20  # bytes; nine hours of mu-law
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The end of one flush that was accepted: answered, or cut."""
+    """The end of one flush that was accepted (answered, or cut), or of one of ElevenLabs' segments."""
 
     connection: int
     text: str
@@ -25,7 +25,7 @@ class Spoken:
     cut: bool = False
     """A Clear, a fault or the connection's end came before its answer."""
     n_late_bytes: int = 0
-    """How much of the end of `audio` left after a Clear was read."""
+    """How much of the end of `audio` left after a Clear (ElevenLabs: a close_context, cancel or not) was read."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,8 @@ class Record:
     """Connections are numbered from 1 in the order of their handshakes."""
 
     spoken: list[Spoken] = field(default_factory=list)
-    """One entry for each accepted flush when it ends: in order within a connection, by time across them."""
+    """One entry for each accepted flush or segment when it ends: in order within a connection (ElevenLabs: within a
+    context), by time across them."""
     breaches: Counter[str] = field(default_factory=Counter)
     """What a strict service refuses or warns about, or the rules for its clients forbid."""
     refused: Counter[int] = field(default_factory=Counter)

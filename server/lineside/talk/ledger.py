@@ -22,9 +22,11 @@ BYTES_PER_S = 8000
 BYTES_PER_MS = 8
 TYPICAL_CHARS_PER_S = 15.0  # English prose by the usual neural voices at speed 1.0
 SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
-PACE_MARGIN = 0.85  # of a measured pace: sentences of one voice differ by about this much
+PACE_MARGIN = 0.85  # of a pace: sentences of one voice differ by about this much
+SILENCE = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath, commas, sentence ends
 
 _WORD = re.compile(r"\S+")
+_SPACE = re.compile(r"\s+")
 
 
 class Pace:
@@ -48,7 +50,7 @@ class Pace:
     @property
     def at_least(self) -> float:
         """A pace, in characters a second, that the voice is hardly ever below."""
-        return self.chars_per_s * PACE_MARGIN if self._bytes else TYPICAL_CHARS_PER_S * SLOW
+        return (self.chars_per_s if self._bytes else TYPICAL_CHARS_PER_S * SLOW) * PACE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Ledger:
         self._pace = pace or Pace()
         self._pieces: list[_Placed] = []
         self._starts: list[int] = []
+        self._word_starts: list[int] = []  # in the spoken text; no word spans two pieces
+        self._word_ends: list[int] = []
         self._spoken = ""
         self._source = ""
         self._said = 0  # characters handed to the provider
@@ -95,6 +99,9 @@ class Ledger:
         """Text of the turn, in order, before it is handed to the provider."""
         self._pieces.append(_Placed(piece, len(self._spoken), len(self._source)))
         self._starts.append(len(self._spoken))
+        for word in _WORD.finditer(piece.spoken):
+            self._word_starts.append(len(self._spoken) + word.start())
+            self._word_ends.append(len(self._spoken) + word.end())
         self._spoken += piece.spoken
         self._source += piece.source
 
@@ -115,8 +122,9 @@ class Ledger:
         at = bisect_right(self._starts, self._said)
         end = self._starts[at] if at < len(self._starts) else len(self._spoken)
         if end - self._said > most:
-            cut = self._spoken.rfind(" ", self._said, self._said + most)
-            end = cut + 1 if cut > self._said else self._said + most
+            end = self._said + most
+            spaces = (at for at in range(end, self._said + 1, -1) if self._spoken[at - 1].isspace())
+            end = next(spaces, end)
         return self._spoken[self._said : end]
 
     def said(self, text: str) -> None:
@@ -154,7 +162,11 @@ class Ledger:
         """The provider told when characters are spoken. Characters it made up or left out are passed over."""
         position = self._chars[-1] if self._aligned is None else self._aligned
         for char, start, end in zip(timing.text, timing.starts_ms, timing.ends_ms, strict=True):
-            found = self._spoken.find(char, position, position + 8) if not char.isspace() else -1
+            if char.isspace():
+                continue
+            if space := _SPACE.match(self._spoken, position):
+                position = space.end()  # services shorten it
+            found = self._spoken.find(char, position, min(position + 8, self._said))
             if found < 0:
                 continue
             self._anchor(found, self._begun + start * BYTES_PER_MS)
@@ -176,6 +188,10 @@ class Ledger:
         begun, at = self._chars[-1], self._bytes[-1]
         if self._aligned is None:
             self._pace.measured(char - begun, self._received - at)
+        else:
+            self._aligned = max(self._aligned, char)  # what had no timing until now gets none
+            while self._bytes[-1] > self._received and self._chars[-1] <= char:
+                self._forget_anchor()  # timings are rounded: this one lies behind the audio's end
         self._anchor(char, self._received)
 
     def _anchor(self, char: int, position: int) -> None:
@@ -184,32 +200,38 @@ class Ledger:
             self._chars.append(char)
             self._bytes.append(position)
 
+    def _forget_anchor(self) -> None:
+        self._chars.pop()
+        self._bytes.pop()
+
     # -- what was heard ----------------------------------------------------------------------------
 
-    def _char_at(self, position: int, pace: float) -> float:
-        """The character being spoken at a byte of audio, reckoned with `pace` beyond what is known."""
+    def _char_at(self, position: int, pace: float, silence: float = 0.0) -> float:
+        """The character being spoken at a byte of audio.
+
+        Beyond what is known it is reckoned with `pace` after so many seconds of `silence`; but a provider that tells
+        timings tells them before the audio, so that there it is no character that has none.
+        """
         after = bisect_right(self._bytes, position)
         char, at = self._chars[after - 1], self._bytes[after - 1]
         if after < len(self._bytes):
             share = (position - at) / (self._bytes[after] - at)
             return char + share * (self._chars[after] - char)
+        if self._aligned is not None:
+            return char
         end = self._flushes[0] if self._flushes else self._said
-        reckoned = char + (position - at) / BYTES_PER_S * pace
+        reckoned = char + max(0.0, (position - at) / BYTES_PER_S - silence) * pace
         if self._received > at:  # more audio may come for the same text, so the share of it heard is at most this
             reckoned = min(reckoned, char + (position - at) / (self._received - at) * (end - char))
         return min(reckoned, end)
 
     def heard_chars(self, position: int) -> int:
         """Characters of spoken text heard when playout reached `position`: whole words only."""
-        char = self._char_at(position, self._pace.at_least)
-        if char >= len(self._spoken) - 0.5:
+        char = self._char_at(position, self._pace.at_least, SILENCE)
+        n_words = bisect_right(self._word_ends, char)
+        if n_words == len(self._word_ends):
             return len(self._spoken)
-        heard = 0
-        for word in _WORD.finditer(self._spoken):
-            if word.end() > char + 0.01:
-                break
-            heard = word.end()
-        return heard
+        return self._word_ends[n_words - 1] if n_words else 0
 
     def cut(self, position: int) -> CutOff:
         """The account when playout stopped at `position`, in the agent's own words."""
@@ -218,8 +240,8 @@ class Ledger:
 
     def _source_at(self, spoken: int) -> int:
         """The place in the agent's words of a place in the spoken text; where they differ, whole words too few."""
-        if not self._pieces:
-            return 0
+        if spoken == len(self._spoken):
+            return len(self._source)  # with what has nothing to be spoken, such as a picture at the end
         placed = self._pieces[max(0, bisect_right(self._starts, spoken) - 1)]
         piece, inside = placed.piece, spoken - placed.start
         if piece.source == piece.spoken or inside == 0:
@@ -259,48 +281,44 @@ class Ledger:
         for char, at in zip(reversed(self._chars), reversed(self._bytes), strict=True):
             if at < sent:
                 return None
-            between_words = char == 0 or self._spoken[char - 1 : char + 1].strip() != self._spoken[char - 1 : char + 1]
-            if between_words and at <= self._received:
+            if self._between_words(char) and at <= self._received:
                 return at
         return None
+
+    def _between_words(self, char: int) -> bool:
+        around = self._spoken[char - 1 : char + 1]
+        return char in self._starts or char == len(self._spoken) or around.strip() != around
 
     def restart(self, position: int) -> None:
         """The provider was lost; audio from byte `position` on is dropped. Says the rest again from there.
 
-        The text begins at the word that is spoken at `position`, as far as known, else at an earlier one; but, once
-        some of it was spoken, at least a word further than the last restart, so that every restart makes way.
+        The text begins at the word that is spoken at `position`, if known, else at an earlier one; but, once more audio
+        was kept than the word with which the last restart began should take, at a later one, so that restarts make way.
         """
         while len(self._bytes) > 1 and self._bytes[-1] > position:
-            self._bytes.pop()
-            self._chars.pop()
-        known = self._bytes[-1] == position
-        start = self._chars[-1] if known else self._word_at(self._char_at(position, self._pace.at_least))
-        if self._restarts and position > self._begun and start <= self._restarts[-1]:
-            start = min(self._next_word(self._restarts[-1]), self._said)
+            self._forget_anchor()
+        word = self._first_unspoken(position)
+        start = self._word_starts[word] if word < len(self._word_starts) else len(self._spoken)
         self._restarts.append(start)
         while len(self._chars) > 1 and self._chars[-1] > start:
-            self._chars.pop()
-            self._bytes.pop()
+            self._forget_anchor()
         self._anchor(start, position)
         self._received = self._begun = position
         self._flushes.clear()
         self._said = start
         self._aligned = None
 
+    def _first_unspoken(self, position: int) -> int:
+        """The number of the first word that may not have been spoken whole before `position`."""
+        known = bisect_right(self._word_ends, self._chars[-1])
+        if self._aligned is not None:
+            return known
+        reckoned = bisect_right(self._word_starts, self._char_at(position, self._pace.at_least, SILENCE)) - 1
+        word = max(known, reckoned)
+        if self._restarts and word < len(self._word_ends) and self._word_starts[word] <= self._restarts[-1]:
+            return word + (self._char_at(position, self._pace.at_least) >= self._word_ends[word])
+        return word
+
     @property
     def restarts(self) -> int:
         return len(self._restarts)
-
-    def _word_at(self, char: float) -> int:
-        """The beginning of the word that `char` falls in."""
-        start = 0
-        for word in _WORD.finditer(self._spoken):
-            if word.start() > char:
-                break
-            start = word.start()
-        return start
-
-    def _next_word(self, char: int) -> int:
-        word = _WORD.search(self._spoken, char)
-        following = _WORD.search(self._spoken, word.end()) if word else None
-        return following.start() if following else len(self._spoken)

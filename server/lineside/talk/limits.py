@@ -19,7 +19,7 @@ class Budget:
 
     def left(self, now: float) -> int:
         """Units that can be spent now."""
-        while self._spent and self._spent[0][0] <= now - self._window:
+        while self._spent and self._spent[0][0] + self._window <= now:  # the same sum as in `wait`
             self._total -= self._spent.popleft()[1]
         return self._amount - self._total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 BYTES_PER_MS = 8
 SHORTEST_MS = 60  # stop consonants are silent for up to about 50 ms inside a word
-_QUIET_CODE = 0x18  # mu-law magnitude code; about -38 dB below full scale, under the tail of any spoken sound
+_QUIET_CODE = 0x18  # mu-law magnitude code; 42 dB below full scale, under the tail of any spoken sound
 
 # One byte in, one out: 0 where quiet, 1 where not. Mu-law bytes are stored inverted, the sign in the top bit.
 _LOUDNESS = bytes(0 if (~code & 0x7F) < _QUIET_CODE else 1 for code in range(256))

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from lineside.call import Call
 from lineside.calls import Calls
@@ -17,6 +18,7 @@ from lineside.wire import token
 
 PASS_LIFE = 60.0  # s between the webhook's answer and the stream; the carrier dials within a second or two
 REMEMBERED = 10_000  # ended calls and used passes; a replay of an older one finds an expired pass
+MOST_RECONNECTS = 3  # of one call; a leg that is lost, or does not come, more often than that will not stay
 
 
 class Remembered:
@@ -35,12 +37,13 @@ class Remembered:
             self._members.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a voice webhook was told, so that a repetition is told the same."""
+@dataclass(slots=True)
+class _Told:
+    """What the carrier was told about a call."""
 
-    call: Call
     twiml: str
+    """For the voice webhook, so that a repetition is told the same."""
+    n_reconnects: int = 0
 
 
 class Desk:
@@ -73,19 +76,31 @@ class Desk:
         self._wall_clock = wall_clock
         self._used = Remembered()
         self._known = Remembered()
-        self._answers: dict[str, Answered] = {}
+        self._told: WeakKeyDictionary[Call, _Told] = WeakKeyDictionary()
 
-    def answer_of(self, call_id: str) -> Answered | None:
-        """What this call was answered before, while it lives."""
-        answered = self._answers.get(call_id)
-        return answered if answered is not None and not answered.call.over else None
+    def call_of(self, call_id: str, account_id: str) -> Call | None:
+        """A call that is not over.
+
+        Raises:
+            AuthError: it belongs to another account.
+        """
+        call = self.calls.get(call_id)
+        if call is None or call.over:
+            return None
+        if call.info.account_id != account_id:
+            raise AuthError("the call belongs to another account")
+        return call
+
+    def answer_to(self, call: Call) -> str:
+        """What the carrier was told when this call came in."""
+        return self._told[call].twiml
 
     def is_past(self, call_id: str) -> bool:
         """Whether this call was here before and has ended."""
-        return call_id in self._known and self.answer_of(call_id) is None
+        return call_id in self._known and ((call := self.calls.get(call_id)) is None or call.over)
 
-    def open_call(self, info: CallInfo, twiml_for: Callable[[str], str]) -> Answered:
-        """Start a call and compose its answer.
+    def open_call(self, info: CallInfo, twiml_for: Callable[[str], str]) -> str:
+        """Start a call; returns the answer.
 
         Args:
             twiml_for: makes the answer from the pass of the stream to come.
@@ -96,9 +111,14 @@ class Desk:
         twiml = twiml_for(self.new_pass(info.call_id))
         call = self.calls.start(info.call_id, lambda: self._make_call(info))
         self._known.add(info.call_id)
-        self._forget_ended()
-        answered = self._answers[info.call_id] = Answered(call, twiml)
-        return answered
+        self._told[call] = _Told(twiml)
+        return twiml
+
+    def may_reconnect(self, call: Call) -> bool:
+        """Whether the carrier is to open one more stream for this call. Counts."""
+        told = self._told[call]
+        told.n_reconnects += 1
+        return told.n_reconnects <= MOST_RECONNECTS
 
     def new_pass(self, call_id: str) -> str:
         return token.mint(self._secret, call_id, self._worker, self._wall_clock() + PASS_LIFE, os.urandom(12))
@@ -118,7 +138,3 @@ class Desk:
     def use_pass(self, presented: str) -> None:
         """The pass has let a stream in: it lets in no other."""
         self._used.add(token.read(self._secret, presented, self._wall_clock()).nonce.hex())
-
-    def _forget_ended(self) -> None:
-        for call_id in [call_id for call_id, answered in self._answers.items() if answered.call.over]:
-            del self._answers[call_id]

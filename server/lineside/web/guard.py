@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import orjson
 from starlette.requests import HTTPConnection, Request
@@ -16,6 +17,7 @@ from lineside.wire import signature
 from lineside.wire.webhook import MAX_FIELDS
 
 MAX_BODY = 65_536  # bytes; the carrier's forms are a few kilobytes
+BODY_TIMEOUT = 10.0  # s for all of a body; the carrier gives up at 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Guard:
             configured=self.public_url,
             scheme=scope["scheme"],
             host=headers.get("host"),
-            raw_path=raw_path if path is None else (scope.get("root_path", "") + path).encode(),
+            raw_path=raw_path if path is None else quote(scope.get("root_path", "") + path).encode(),
             raw_query=scope["query_string"] if path is None else b"",
             forwarded_proto=headers.get("x-forwarded-proto"),
             forwarded_host=headers.get("x-forwarded-host"),
@@ -52,7 +54,7 @@ class Guard:
 
         Raises:
             AuthError: not signed by the account that it names, or by one that we do not know.
-            RemoteProtocolError: too large, or not a form.
+            RemoteProtocolError: too large, too slow, or not a form.
         """
         body = await self._body(request)
         signed = request.headers.get("x-twilio-signature")
@@ -86,11 +88,15 @@ class Guard:
 
     async def _body(self, request: Request) -> bytes:
         chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise RemoteProtocolError(f"a webhook's body has at most {MAX_BODY} bytes")
-            chunks.append(chunk)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > MAX_BODY:
+                        raise RemoteProtocolError(f"a webhook's body has at most {MAX_BODY} bytes")
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise RemoteProtocolError(f"a webhook's body must come within {BODY_TIMEOUT:g} s") from None
         return b"".join(chunks)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from lineside.observe.log import HidePasses
+from lineside.observe.log import hide_secrets
 from lineside.web.direct import DirectProtocol
 
 PING_EVERY = 20.0  # s; keeps proxies from taking a silent direction for a dead one
@@ -54,18 +55,34 @@ async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Async
         OSError: the port is taken.
         RuntimeError: the application did not start.
     """
-    for name in ("uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).addFilter(HidePasses())
+    hide_secrets()
+    listener = await _listen(host, port)
+    bound = listener.getsockname()
     server = _Server(config(app, host, port))
-    task = asyncio.get_running_loop().create_task(server.serve(), name="server")
+    task = asyncio.get_running_loop().create_task(server.serve([listener]), name="server")
     try:
         while not server.started:
             if task.done():
                 task.result()
                 raise RuntimeError("the application did not start")
             await asyncio.sleep(0.01)
-        bound = server.servers[0].sockets[0].getsockname()
         yield f"{bound[0]}:{bound[1]}"
     finally:
         server.should_exit = True
         await task
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket. The server's own way to one ends the process when the port is taken."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    # With its protocol named: for a socket without one asyncio does not turn Nagle's delay off.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as exc:
+        listener.close()
+        raise OSError(exc.errno, exc.strerror, f"{host}:{port}") from None
+    return listener

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from lineside.calls import TooManyCalls
-from lineside.errors import AuthError, RemoteProtocolError
+from lineside.errors import AuthError, LocalProtocolError, RemoteProtocolError
 from lineside.events import CallInfo
 from lineside.web.desk import Desk
 from lineside.web.media import MediaEndpoint
@@ -21,7 +22,6 @@ from lineside.wire.webhook import VoiceRequest
 
 log = logging.getLogger(__name__)
 
-MOST_RECONNECTS = 3  # of one call; a leg that is lost more often than that will not stay
 _NOT_PARAMETERS = frozenset({"CallToken"})  # a credential, of no use to an agent
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -44,14 +44,20 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     """Answers for requests that prove nothing or say nothing: one line each, and no hint for a stranger."""
 
     async def answer(request: Request) -> Response:
+        path = request.url.path
         try:
             return await endpoint(request)
         except AuthError as exc:
-            log.warning("%s refused: %s", request.url.path, exc)
+            log.warning("%s refused: %s", path, exc)
             return Response("not signed by an account that this server serves\n", 403, media_type="text/plain")
         except RemoteProtocolError as exc:
-            log.warning("%s refused: %s", request.url.path, exc)
+            log.warning("%s refused: %s", path, exc)
             return Response(f"{exc}\n", 400, media_type="text/plain")
+        except LocalProtocolError as exc:
+            log.error("%s cannot be answered: %s; is LINESIDE_PUBLIC_URL the address that it was sent to?", path, exc)
+            return Response(status_code=500)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
 
     return answer
 
@@ -69,24 +75,25 @@ class VoiceEndpoints:
     async def voice(self, request: Request) -> Response:
         """A call has come: prepare it, and have the carrier connect its audio."""
         asked = webhook.parse_voice(await self._desk.guard.form(request))
-        if (known := self._desk.answer_of(asked.call_id)) is not None:
-            return _xml(known.twiml)
+        if (known := self._desk.call_of(asked.call_id, asked.account_id)) is not None:
+            return _xml(self._desk.answer_to(known))
         if self._desk.is_past(asked.call_id):
             return _xml(twiml.hang_up())
         try:
-            answered = self._desk.open_call(_info(asked), lambda token: self._stream(request, token))
+            return _xml(self._desk.open_call(_info(asked), lambda token: self._stream(request, token)))
         except TooManyCalls as exc:
             log.error("call %s turned away: %s", asked.call_id, exc)
             return _xml(twiml.play_and_hang_up(self._desk.guard.url(request, path="/twilio/apology.wav")))
-        return _xml(answered.twiml)
 
     async def after(self, request: Request) -> Response:
         """The stream has ended: what does the caller get next?"""
         asked = webhook.parse_voice(await self._desk.guard.form(request))
-        call = self._desk.calls.get(asked.call_id)
+        call = self._desk.call_of(asked.call_id, asked.account_id)
+        if call is not None and asked.status in webhook.TERMINAL:
+            call.finished_at_carrier(asked.status)
         if call is None or call.over or call.leaving or asked.status != "in-progress":
             return _xml(twiml.hang_up())
-        if call.n_legs > MOST_RECONNECTS:
+        if not self._desk.may_reconnect(call):
             call.end("lost")
             return _xml(twiml.hang_up())
         return _xml(self._stream(request, self._desk.new_pass(asked.call_id)))
@@ -94,7 +101,7 @@ class VoiceEndpoints:
     async def status(self, request: Request) -> Response:
         """The call's own status; only its end matters here."""
         update = webhook.parse_status(await self._desk.guard.form(request))
-        call = self._desk.calls.get(update.call_id)
+        call = self._desk.call_of(update.call_id, update.account_id)
         if call is not None and update.terminal:
             call.finished_at_carrier(update.status)
         return Response(status_code=204)
@@ -102,7 +109,7 @@ class VoiceEndpoints:
     async def stream_status(self, request: Request) -> Response:
         """The stream's status: what the carrier says of an error is nowhere else to be had."""
         update = webhook.parse_stream_status(await self._desk.guard.form(request))
-        call = self._desk.calls.get(update.call_id)
+        call = self._desk.call_of(update.call_id, update.account_id)
         if call is not None:
             call.timeline.note("stream_status", event=update.event, error=update.error)
         return Response(status_code=204)
@@ -135,4 +142,4 @@ def _apology_wav() -> bytes:
 
 
 async def _apology(_: Request) -> Response:
-    return Response(_apology_wav(), media_type="audio/wav")
+    return Response(await asyncio.to_thread(_apology_wav), media_type="audio/wav")

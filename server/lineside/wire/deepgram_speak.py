@@ -81,7 +81,9 @@ class SpeakWire:
         if not 0 < len(text) <= MAX_SPEAK_CHARS:
             raise LocalProtocolError(f"a Speak takes 1 to {MAX_SPEAK_CHARS} characters, not {len(text)}")
         self._words = self._words or any(char.isalnum() for char in text)
-        return orjson.dumps({"type": "Speak", "text": text}).decode()
+        # Halves of surrogate pairs, as a token stream may hold, cannot be sent: two are joined, one is replaced.
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return orjson.dumps({"type": "Speak", "text": whole}).decode()
 
     def flush(self) -> str:
         self._unanswered.append(self._words)
@@ -137,6 +139,7 @@ class SpeakWire:
 
     def _answered(self) -> SpeechEvent | None:
         if self.clearing:
+            self._owed = max(0, self._owed - 1)
             return None
         if self._owed and not self._heard_any:
             # Either the late answer to a flush that was cleared, or ours came without any audio. The first is what
@@ -156,7 +159,9 @@ class SpeakWire:
         # The wire says warn_code and warn_msg, the published schema code and description.
         code = str(body.get("warn_code") or body.get("code") or "")
         text = str(body.get("warn_msg") or body.get("description") or "")
-        if code == "EXCESSIVE_FLUSH" and self._unanswered and not self.clearing:
+        if code == "EXCESSIVE_FLUSH" and self.clearing:
+            self._owed = max(0, self._owed - 1)
+        elif code == "EXCESSIVE_FLUSH" and self._unanswered:
             # The answer to a refused flush: no Flushed follows, and whether its text is kept is not documented.
             return Lost(ProviderUnavailable(f"the service refused a flush ({code}: {text})"))
         return Warned(code, text)

@@ -1,0 +1,1045 @@
+"""What was said, heard and lost, checked against a synthetic voice that knows when it spoke each character."""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineside.events import Aligned, CutOff
+from lineside.talk.ledger import (
+    BYTES_PER_MS,
+    BYTES_PER_S,
+    PACE_MARGIN,
+    SILENCE,
+    SLOW,
+    TYPICAL_CHARS_PER_S,
+    Ledger,
+    Pace,
+    Piece,
+)
+
+PROSE = (
+    "Thank you for calling Harbour Dental. ",
+    "How can I help you today? ",
+    "I can see two openings this week, one on Tuesday at ten and one on Friday afternoon. ",
+    "Yes. ",
+    "I am sorry to hear that. ",
+    "Would you like me to book it for you, or do you want to hear more? ",
+    "Please hold on a moment while I look that up. ",
+    "Your appointment is confirmed, and you will get a text message shortly. ",
+    "No problem at all. ",
+    "Is there anything else that I can do for you? ",
+    "Great! ",
+)
+WORD = re.compile(r"\S+")
+LAST = 0x80  # flag of the last byte of a word in synthetic audio
+
+
+# -- a voice that can be checked -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One rendition: when each character is spoken, and audio whose bytes tell the word being spoken.
+
+    0 is silence; otherwise the number of the word in the whole text, from 1; its last byte has the flag `LAST`.
+    """
+
+    starts_ms: tuple[int, ...]
+    ends_ms: tuple[int, ...]
+    audio: bytes
+
+
+class Voice:
+    """Speaks with its own rate, breath before a segment, pauses at punctuation, and words that vary by 15 %."""
+
+    def __init__(self, seed: int, rate: float, *, breath: tuple[float, float] = (0.05, 0.25)) -> None:
+        self._dice = random.Random(seed)
+        self._rate = rate
+        self._breath = breath
+
+    def speak(self, whole: str, start: int, end: int) -> Speech:
+        """Speak `whole[start:end]`; `start` is the beginning of a word or of the space before it."""
+        at = self._dice.uniform(*self._breath) * 1000
+        starts: list[int] = []
+        ends: list[int] = []
+        varied = 1.0
+        for index in range(start, end):
+            char = whole[index]
+            if index == start or whole[index - 1].isspace():
+                varied = self._dice.uniform(0.85, 1.15)
+            took = varied / (17 * self._rate)  # 15 characters a second with pauses, at rate 1
+            took += self._dice.uniform(0.1, 0.2) / self._rate if char in ",;:" else 0.0
+            took += self._dice.uniform(0.25, 0.45) / self._rate if char in ".?!" else 0.0
+            starts.append(round(at))
+            at += took * 1000
+            ends.append(round(at))
+        audio = bytearray(ends[-1] * BYTES_PER_MS if ends else 0)
+        for number, word in enumerate(WORD.finditer(whole), 1):
+            if word.end() <= start or word.start() >= end:
+                continue
+            first, last = max(word.start(), start) - start, min(word.end(), end) - start - 1
+            begin, stop = starts[first] * BYTES_PER_MS, ends[last] * BYTES_PER_MS
+            audio[begin:stop] = bytes([number]) * (stop - begin)
+            if word.end() <= end and word.start() >= start:
+                audio[stop - 1] |= LAST
+        return Speech(tuple(starts), tuple(ends), bytes(audio))
+
+
+def spoken_words(audio: bytes) -> list[int]:
+    """The words that were spoken to their end, in order."""
+    return [byte & ~LAST for byte in audio if byte & LAST]
+
+
+def spoken_by(audio: bytes) -> list[int]:
+    """The bytes behind which a word had been spoken to its end."""
+    return [at for at, byte in enumerate(audio, 1) if byte & LAST]
+
+
+def lost_words(audio: bytes, n_words: int) -> list[int]:
+    """Words that were passed over."""
+    lost: list[int] = []
+    reached = 0
+    for word in [*spoken_words(audio), n_words + 1]:
+        lost += range(reached + 1, word)
+        reached = max(reached, word)
+    return lost
+
+
+def repeated_words(audio: bytes) -> int:
+    words = spoken_words(audio)
+    return len(words) - len(set(words))
+
+
+def prose(seed: int, n_sentences: int) -> list[str]:
+    dice = random.Random(seed)
+    return [dice.choice(PROSE) for _ in range(n_sentences)]
+
+
+def ledger_of(*texts: str, pace: Pace | None = None) -> Ledger:
+    ledger = Ledger(pace)
+    for text in texts:
+        ledger.add(Piece(text, text))
+    return ledger
+
+
+def say_all(ledger: Ledger, most: int = 2000) -> str:
+    said = ""
+    while text := ledger.next_text(most):
+        ledger.said(text)
+        said += text
+    return said
+
+
+def measured_pace(seed: int, rate: float) -> Pace:
+    pace, voice = Pace(), Voice(seed, rate)
+    for n in range(3):
+        text = "".join(prose(seed * 7 + n, 3))
+        pace.measured(len(text), len(voice.speak(text, 0, len(text)).audio))
+    return pace
+
+
+# -- pace ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_unmeasured_pace_is_the_typical_one():
+    assert Pace().chars_per_s == TYPICAL_CHARS_PER_S
+    assert Pace().at_least == pytest.approx(TYPICAL_CHARS_PER_S * SLOW * PACE_MARGIN)
+
+
+def test_a_measured_pace_is_chars_over_seconds():
+    pace = Pace()
+    pace.measured(100, 10 * BYTES_PER_S)
+    assert pace.chars_per_s == pytest.approx(10)
+    assert pace.at_least == pytest.approx(10 * PACE_MARGIN)
+
+
+@pytest.mark.parametrize(("chars", "n_bytes"), [(0, 8000), (10, 0), (0, 0), (-3, 8000)])
+def test_a_segment_without_text_or_audio_teaches_nothing(chars: int, n_bytes: int):
+    pace = Pace()
+    pace.measured(chars, n_bytes)
+    assert pace.chars_per_s == TYPICAL_CHARS_PER_S
+
+
+def test_a_pace_follows_a_voice_that_changes():
+    pace = Pace()
+    for _ in range(20):
+        pace.measured(100, 5 * BYTES_PER_S)
+    for _ in range(20):
+        pace.measured(100, 10 * BYTES_PER_S)
+    assert pace.chars_per_s == pytest.approx(10, rel=0.02)
+
+
+def test_a_short_segment_weighs_little():
+    pace = Pace()
+    pace.measured(150, 10 * BYTES_PER_S)
+    pace.measured(2, BYTES_PER_S)
+    assert pace.chars_per_s == pytest.approx(13.5, abs=0.2)
+
+
+def test_a_whole_flushed_segment_is_measured_and_one_with_timings_is_not():
+    pace = Pace()
+    ledger = ledger_of("Hello there. ", pace=pace)
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(13 * 1000)
+    ledger.segment_done()
+    assert pace.chars_per_s == pytest.approx(8)
+    ledger = ledger_of("Hi.", pace=pace)
+    say_all(ledger)
+    ledger.aligned(Aligned("Hi.", (0, 100, 200), (100, 200, 300)))
+    ledger.received(2400)
+    ledger.complete()
+    assert pace.chars_per_s == pytest.approx(8)
+
+
+def test_another_voice_is_reckoned_with_its_own_pace():
+    ledger = ledger_of("x" * 100)
+    slow = Pace()
+    slow.measured(10, 10 * BYTES_PER_S)
+    ledger.change_pace(slow)
+    assert ledger.seconds(5) == pytest.approx(5)
+
+
+# -- text to the provider ------------------------------------------------------------------------------------------
+
+
+def test_text_is_given_piece_by_piece():
+    ledger = ledger_of("One. ", "Two. ")
+    assert ledger.unsaid == 10
+    assert ledger.next_text(2000) == "One. "
+    assert ledger.next_text(2000) == "One. "  # asking changes nothing
+    ledger.said("One. ")
+    assert ledger.next_text(2000) == "Two. "
+    ledger.said("Two. ")
+    assert ledger.next_text(2000) == ""
+    assert ledger.unsaid == 0
+
+
+def test_a_piece_with_nothing_to_be_spoken_is_passed_over():
+    ledger = Ledger()
+    for piece in (Piece("👍", ""), Piece("One. ", "One. "), Piece("👍", ""), Piece("Two.", "Two.")):
+        ledger.add(piece)
+    assert [ledger.next_text(99), say_all(ledger)] == ["One. ", "One. Two."]
+    assert ledger.text == "👍One. 👍Two."
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "first"),
+    [
+        ("one two three", 9, "one two "),
+        ("one two three", 8, "one two "),
+        ("one two three", 7, "one "),
+        ("one\ntwo\tthree", 9, "one\ntwo\t"),
+        ("one\u00a0two three", 6, "one\u00a0"),
+        ("abcdefgh ij", 5, "abcde"),
+        (" abcdefgh", 5, " abcd"),
+        ("one two", 7, "one two"),
+        ("x", 1, "x"),
+    ],
+)
+def test_a_piece_that_is_too_long_is_cut_at_a_word(text: str, most: int, first: str):
+    assert ledger_of(text).next_text(most) == first
+
+
+@given(texts=st.lists(st.text(st.sampled_from("ab \n.é👍"), max_size=30), max_size=5), most=st.integers(1, 12))
+def test_all_text_is_given_once_in_order_and_within_the_limit(texts: list[str], most: int):
+    ledger = ledger_of(*texts)
+    given_texts = []
+    while text := ledger.next_text(most):
+        assert 0 < len(text) <= most
+        ledger.said(text)
+        given_texts.append(text)
+    assert "".join(given_texts) == ledger.text == "".join(texts)
+    assert ledger.unsaid == 0
+
+
+# -- what is owed, as the feed needs it ----------------------------------------------------------------------------
+
+
+def test_text_handed_over_counts_as_unflushed_until_it_is_flushed():
+    ledger = ledger_of("One. ", "Two. ")
+    assert ledger.unflushed == 0
+    ledger.said("One. ")
+    assert (ledger.unflushed, ledger.owed) == (5, 0.0)
+    ledger.flushed()
+    assert ledger.unflushed == 0
+    assert ledger.owed == pytest.approx(5 / TYPICAL_CHARS_PER_S)
+    ledger.said("Two. ")
+    assert ledger.unflushed == 5
+    assert ledger.owed == pytest.approx(5 / TYPICAL_CHARS_PER_S)
+    ledger.flushed()
+    assert ledger.owed == pytest.approx(10 / TYPICAL_CHARS_PER_S)
+
+
+def test_what_is_owed_shrinks_as_audio_comes_and_ends_with_the_answer():
+    ledger = ledger_of("x" * 30)
+    say_all(ledger)
+    ledger.flushed()
+    assert ledger.owed == pytest.approx(2)
+    ledger.received(BYTES_PER_S)
+    assert ledger.owed == pytest.approx(1)
+    ledger.received(2 * BYTES_PER_S)
+    assert ledger.owed == 0.0
+    ledger.segment_done()
+    assert (ledger.owed, ledger.unflushed) == (0.0, 0)
+
+
+def test_an_early_answer_ends_what_its_flush_owed_and_no_other():
+    ledger = ledger_of("x" * 30 + " ", "y" * 30)
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.received(100)
+    ledger.segment_done()
+    assert ledger.owed == pytest.approx(ledger.seconds(30))
+
+
+def test_timings_ahead_of_the_audio_are_owed_as_audio():
+    ledger = ledger_of("Hi.")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.aligned(Aligned("Hi.", (0, 100, 200), (100, 200, 1300)))
+    assert ledger.owed == pytest.approx(1.3)
+    ledger.received(1300 * BYTES_PER_MS)
+    assert ledger.owed == 0.0
+
+
+@pytest.mark.parametrize("short_by", [0, 1, 8, 16, 23])
+def test_an_answered_flush_leaves_nothing_unflushed_whatever_the_rounding_of_timings(short_by: int):
+    """Were a space at the end left over, the feed would flush it again and again."""
+    ledger = ledger_of("Hi there. ", "")
+    say_all(ledger)
+    ledger.flushed()
+    text = "Hi there."
+    ends = tuple(100 * (at + 1) for at in range(len(text)))
+    ledger.aligned(Aligned(text, tuple(end - 100 for end in ends), ends))
+    ledger.received(900 * BYTES_PER_MS - short_by)
+    ledger.segment_done()
+    assert (ledger.unflushed, ledger.owed) == (0, 0.0)
+    assert ledger.cut(900 * BYTES_PER_MS - short_by).heard == "Hi there."
+
+
+def test_an_answer_without_a_flush_changes_nothing():
+    ledger = ledger_of("Hello.")
+    ledger.segment_done()
+    assert ledger.unflushed == 0
+    assert ledger.heard_chars(10_000) == 0
+
+
+# -- what was heard: known ends ------------------------------------------------------------------------------------
+
+
+def test_nothing_is_heard_of_nothing():
+    assert Ledger().cut(0) == CutOff("", "", 0)
+    assert Ledger().cut(800) == CutOff("", "", 100)
+    assert Ledger().interruptible_at(0)
+
+
+def test_at_the_end_of_an_answered_flush_all_its_text_was_heard():
+    ledger = ledger_of("Hello there. ", "How are you?")
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.received(8000)
+    ledger.segment_done()
+    assert ledger.cut(8000) == CutOff("Hello there.", "How are you?", 1000)
+    assert ledger.cut(0) == CutOff("", "Hello there. How are you?", 0)
+
+
+def test_between_known_ends_characters_are_spread_evenly():
+    ledger = ledger_of("aaaa bbbb cccc dddd ")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(20_000)
+    ledger.segment_done()
+    assert [ledger.cut(at).heard for at in (3_900, 4_000, 8_900, 9_000, 18_900, 19_500)] == [
+        "",
+        "aaaa",
+        "aaaa",
+        "aaaa bbbb",
+        "aaaa bbbb cccc",
+        "aaaa bbbb cccc dddd",
+    ]
+
+
+def test_when_all_was_played_all_was_heard_to_the_last_sign():
+    ledger = Ledger()
+    ledger.add(Piece("**Bye** now.", "Bye now."))
+    ledger.add(Piece(" 👋", ""))
+    say_all(ledger)
+    ledger.received(8000)
+    ledger.complete()
+    assert ledger.cut(8000) == CutOff("**Bye** now. 👋", "", 1000)
+
+
+def test_what_has_nothing_to_be_spoken_is_no_reason_to_call_a_turn_unheard():
+    ledger = Ledger()
+    ledger.add(Piece("👍", ""))
+    ledger.complete()
+    assert ledger.cut(0).unheard == ""
+
+
+def test_two_lines_without_a_space_between_them_are_words_of_their_own():
+    ledger = ledger_of("Hello.", "World.")
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.received(8000)
+    ledger.segment_done()
+    assert ledger.cut(8000) == CutOff("Hello.", "World.", 1000)
+
+
+def test_words_of_the_agent_are_counted_where_others_were_spoken_in_their_place():
+    ledger = Ledger()
+    ledger.add(Piece("Write to **jo@ex.com** now. ", "Write to jo at ex dot com now. "))
+    ledger.add(Piece("Bye.", "Bye."))
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.received(31_000)
+    ledger.segment_done()
+    heard = [ledger.cut(at).heard for at in range(0, 31_001, 500)]
+    assert set(heard) <= {"", "Write", "Write to", "Write to **jo@ex.com**", "Write to **jo@ex.com** now."}
+    assert heard == sorted(heard, key=len)
+    assert heard[-1] == "Write to **jo@ex.com** now."
+    assert ledger.cut(31_000).unheard == "Bye."
+
+
+# -- what was heard: no end known yet ------------------------------------------------------------------------------
+
+
+def test_beyond_what_is_known_the_slowest_pace_is_claimed_and_silence_is_allowed_for():
+    ledger = ledger_of("a " * 50)
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(20 * BYTES_PER_S)
+    for tenths in range(60):
+        seconds = tenths / 10
+        chars = max(0.0, seconds - SILENCE) * TYPICAL_CHARS_PER_S * SLOW * PACE_MARGIN
+        assert ledger.heard_chars(int(seconds * BYTES_PER_S)) <= chars + 0.02
+    assert ledger.heard_chars(5 * BYTES_PER_S) > 30
+
+
+def test_no_more_of_a_text_was_heard_than_the_share_of_its_audio():
+    ledger = ledger_of("aaaa " * 10)
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(40 * BYTES_PER_S)  # slower than any pace we know
+    for seconds in range(40):
+        assert ledger.heard_chars(seconds * BYTES_PER_S) <= 50 * seconds / 40 + 0.02
+
+
+def test_text_that_was_not_flushed_is_not_heard():
+    ledger = ledger_of("Hello there. ", "Not yet. ")
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.said(ledger.next_text(99))
+    ledger.received(60 * BYTES_PER_S)
+    assert ledger.cut(60 * BYTES_PER_S).heard == "Hello there."
+
+
+# -- what was heard: with timings ----------------------------------------------------------------------------------
+
+
+def test_with_timings_a_word_is_heard_when_its_last_character_ends():
+    ledger = ledger_of("Hi you. ")
+    say_all(ledger)
+    text = "Hi you."
+    ledger.aligned(Aligned(text, (50, 100, 150, 200, 300, 400, 500), (100, 150, 200, 300, 400, 500, 700)))
+    ledger.received(6000)
+    at = [ledger.cut(ms * BYTES_PER_MS).heard for ms in (0, 149, 150, 699, 700)]
+    assert at == ["", "", "Hi", "Hi", "Hi you."]
+    assert ledger.cut(149 * BYTES_PER_MS + 7).heard == ""
+
+
+def test_audio_without_timings_behind_them_is_no_character():
+    """As the silence at a segment's end: the timings of the next word come before its audio."""
+    ledger = ledger_of("Hi. ", "Yes or no? ")
+    say_all(ledger)
+    ledger.aligned(Aligned("Hi. ", (0, 100, 200, 300), (100, 200, 300, 300)))
+    ledger.received(300 * BYTES_PER_MS + 2 * BYTES_PER_S)
+    assert ledger.cut(300 * BYTES_PER_MS + 2 * BYTES_PER_S).heard == "Hi."
+
+
+@pytest.mark.parametrize("spaces", [" ", "  ", "\n\n", "\n" + " " * 20, "\t" * 9])
+@pytest.mark.parametrize("as_told", ["", " ", "  "])
+def test_space_that_the_service_shortens_does_not_lose_the_place(spaces: str, as_told: str):
+    ledger = ledger_of(f"One.{spaces}Two. ")
+    say_all(ledger)
+    told = f"One.{as_told}Two."
+    starts = tuple(range(0, 100 * len(told), 100))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(len(told) * 800)
+    assert ledger.cut(400 * BYTES_PER_MS).heard == "One."
+    assert ledger.cut((len(told) * 100 - 1) * BYTES_PER_MS).heard == "One."
+    assert ledger.cut(len(told) * 800).unheard == ""
+
+
+def test_characters_that_the_service_made_up_or_left_out_are_passed_over():
+    ledger = ledger_of("Pay €5 now, please. ")
+    say_all(ledger)
+    told = " Pay five~ now, please. "
+    starts = tuple(range(0, 100 * len(told), 100))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(len(told) * 800)
+    assert ledger.cut(400 * BYTES_PER_MS).heard == "Pay"
+    assert ledger.cut(1400 * BYTES_PER_MS).heard == "Pay €5"
+    assert ledger.cut(1500 * BYTES_PER_MS).heard == "Pay €5 now,"
+    assert ledger.cut(len(told) * 800).unheard == ""
+
+
+def test_after_an_answered_flush_timings_go_on_with_the_next_text():
+    tag = '<phoneme alphabet="ipa" ph="x">'
+    ledger = ledger_of(f"A {tag} b. ", "Cat and dog. ")
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.aligned(Aligned("A ", (0, 100), (100, 200)))  # the rest has none
+    ledger.received(8000)
+    ledger.segment_done()
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    told = "Cat and dog. "
+    starts = tuple(1000 + 100 * at for at in range(len(told)))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(len(told) * 800)
+    assert ledger.cut(1300 * BYTES_PER_MS).heard == f"A {tag} b. Cat"
+
+
+def test_timings_that_go_back_are_passed_over():
+    ledger = ledger_of("abc def ")
+    say_all(ledger)
+    ledger.aligned(Aligned("abc def", (0, 300, 100, 400, 500, 450, 700), (100, 400, 200, 500, 600, 460, 800)))
+    ledger.received(800 * BYTES_PER_MS)
+    heard = [ledger.heard_chars(ms * BYTES_PER_MS) for ms in range(0, 801, 10)]
+    assert heard == sorted(heard)
+    assert heard[-1] == len("abc def ")
+
+
+@given(seed=st.integers(0, 10_000), rate=st.floats(0.7, 1.4), n=st.integers(1, 5), frames=st.integers(1, 4000))
+@settings(max_examples=40, deadline=None)
+def test_with_timings_the_account_is_exact(seed: int, rate: float, n: int, frames: int):
+    text = "".join(prose(seed, n))
+    speech = Voice(seed, rate).speak(text, 0, len(text))
+    ledger = ledger_of(text)
+    say_all(ledger)
+    ledger.flushed()
+    ledger.aligned(Aligned(text, speech.starts_ms, speech.ends_ms))
+    for at in range(0, len(speech.audio), frames):
+        ledger.received(len(speech.audio[at : at + frames]))
+    words, spoken = text.split(), spoken_by(speech.audio)
+    for answered in (False, True):
+        if answered:
+            ledger.segment_done()
+        for position in range(0, len(speech.audio) + 1, 97):
+            assert ledger.cut(position).heard.split() == words[: bisect_right(spoken, position)]
+
+
+# -- what was heard: how wrong an even spread is -------------------------------------------------------------------
+
+
+def overclaims(n_sentences: int, *, answered: bool, pace: bool) -> tuple[list[int], int]:
+    """By how many words too many the ledger claims, at every 50 ms of 60 texts, and at how many places it looked."""
+    over: list[int] = []
+    looks = 0
+    for seed in range(60):
+        rate = random.Random(seed).uniform(0.7, 1.4)
+        text = "".join(prose(seed, n_sentences))
+        speech = Voice(seed, rate).speak(text, 0, len(text))
+        ledger = ledger_of(text, pace=measured_pace(seed, rate) if pace else None)
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(len(speech.audio))
+        if answered:
+            ledger.segment_done()
+        ends, spoken = [word.end() for word in WORD.finditer(text)], spoken_by(speech.audio)
+        for position in range(0, len(speech.audio), 400):
+            claimed = bisect_right(ends, ledger.heard_chars(position))
+            over.append(claimed - bisect_right(spoken, position))
+            looks += 1
+    return [words for words in over if words > 0], looks
+
+
+@pytest.mark.parametrize(("n_sentences", "most", "share"), [(1, 2, 0.02), (2, 3, 0.15), (4, 4, 0.25)])
+def test_in_an_answered_flush_it_claims_few_words_too_many(n_sentences: int, most: int, share: float):
+    """Sentence ends take longer than their one character: the more of them in a flush, the larger the error."""
+    over, looks = overclaims(n_sentences, answered=True, pace=True)
+    assert max(over, default=0) <= most
+    assert len(over) <= share * looks
+    assert sum(words > 1 for words in over) <= 0.04 * looks
+
+
+@pytest.mark.parametrize("pace", [False, True])
+def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(pace: bool):
+    over, looks = overclaims(4, answered=False, pace=pace)
+    assert max(over, default=0) <= 1
+    assert len(over) <= 0.005 * looks
+
+
+# -- whatever happens ----------------------------------------------------------------------------------------------
+
+texts = st.text(st.sampled_from("abc d.\n,é👍"), max_size=20)
+events = st.one_of(
+    st.tuples(st.just("add"), texts, st.one_of(st.none(), texts)),
+    st.tuples(st.just("say"), st.integers(1, 30)),
+    st.tuples(st.just("flushed")),
+    st.tuples(st.just("received"), st.integers(0, 20_000)),
+    st.tuples(st.just("aligned"), st.lists(st.integers(-50, 400), min_size=1, max_size=8)),
+    st.tuples(st.just("segment_done")),
+    st.tuples(st.just("complete")),
+    st.tuples(st.just("restart"), st.floats(0, 1)),
+)
+
+
+def apply(ledger: Ledger, event: tuple[object, ...], received: int, dice: random.Random) -> int:
+    """Let one thing happen; returns the audio there is then."""
+    match event:
+        case ("add", str(source), spoken):
+            ledger.add(Piece(source, source if spoken is None else str(spoken), dice.random() < 0.7))
+        case ("say", int(most)):
+            if text := ledger.next_text(most):
+                ledger.said(text)
+        case ("flushed",):
+            ledger.flushed()
+        case ("received", int(n_bytes)):
+            ledger.received(n_bytes)
+            return received + n_bytes
+        case ("aligned", list(steps)):
+            told = "".join(dice.choice("abc d.") for _ in steps)
+            starts = [sum(steps[: at + 1]) for at in range(len(steps))]
+            ledger.aligned(Aligned(told, tuple(starts), tuple(start + dice.randrange(0, 90) for start in starts)))
+        case ("segment_done",):
+            ledger.segment_done()
+        case ("complete",):
+            ledger.complete()
+        case ("restart", float(share)):
+            sent = int(received * share)
+            known = ledger.restart_point(sent)
+            assert known is None or sent <= known <= received
+            cut = sent if known is None else known
+            ledger.restart(cut)
+            return cut
+    return received
+
+
+@given(happenings=st.lists(events, max_size=40), seed=st.integers(0, 999))
+@settings(max_examples=300, deadline=None)
+def test_whatever_happens_the_heard_text_is_whole_words_from_the_start_and_only_grows_with_the_position(
+    happenings: list[tuple[object, ...]], seed: int
+):
+    ledger, dice, received = Ledger(), random.Random(seed), 0
+    pieces: list[str] = []
+    for event in happenings:
+        received = apply(ledger, event, received, dice)
+        if event[0] == "add":
+            pieces.append(str(event[1]))
+        whole = "".join(pieces)
+        assert ledger.text == whole
+        ends = {0, len(whole.rstrip())}
+        for at, piece in enumerate(pieces):
+            before = len("".join(pieces[:at]))
+            ends |= {before + word.end() for word in WORD.finditer(piece)} | {len(whole[:before].rstrip())}
+        longest = -1
+        for position in sorted({0, received, *(dice.randrange(received + 1) for _ in range(6))}):
+            account = ledger.cut(position)
+            assert whole.startswith(account.heard)
+            assert len(account.heard) in ends
+            assert "".join(whole.split()) == "".join((account.heard + account.unheard).split())
+            assert len(account.heard) >= longest
+            assert account.heard_ms == position // BYTES_PER_MS
+            longest = len(account.heard)
+            assert 0 <= ledger.word_start(position) <= position
+            assert ledger.interruptible_at(position) in (True, False)
+        assert ledger.unsaid >= 0
+        assert ledger.unflushed >= 0 or event[0] == "aligned"
+        assert ledger.owed >= 0
+
+
+# -- where a word begins, and who may interrupt it -----------------------------------------------------------------
+
+
+def test_a_word_begins_where_the_one_before_it_ended():
+    ledger = ledger_of("aaaa bbbb cccc dddd ")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(20_000)
+    ledger.segment_done()
+    assert ledger.word_start(0) == 0
+    assert ledger.word_start(3_000) == 0
+    assert ledger.word_start(6_000) == 4_000
+    assert ledger.word_start(9_500) == 9_000
+    assert ledger.word_start(20_000) == 20_000
+
+
+def test_where_a_word_begins_is_told_by_timings():
+    ledger = ledger_of("Hi you. ")
+    say_all(ledger)
+    ledger.aligned(Aligned("Hiyou.", (0, 100, 400, 500, 600, 700), (100, 200, 500, 600, 700, 900)))
+    ledger.received(8000)
+    assert ledger.word_start(650 * BYTES_PER_MS) == 200 * BYTES_PER_MS  # with the silence before it
+    assert ledger.word_start(100) == 0
+
+
+def test_where_nothing_is_known_a_word_begins_where_we_are():
+    ledger = ledger_of("Hello there. ")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(5_000)
+    assert ledger.word_start(4_321) == 4_321
+
+
+@given(seed=st.integers(0, 10_000), at=st.floats(0, 1), rate=st.floats(0.7, 1.4))
+@settings(max_examples=60, deadline=None)
+def test_speaking_again_from_the_beginning_of_a_word_loses_none_of_it(seed: int, at: float, rate: float):
+    text = "".join(prose(seed, 3))
+    speech = Voice(seed, rate).speak(text, 0, len(text))
+    ledger = ledger_of(text)
+    say_all(ledger)
+    ledger.aligned(Aligned(text, speech.starts_ms, speech.ends_ms))
+    ledger.received(len(speech.audio))
+    position = int(at * len(speech.audio))
+    again = ledger.word_start(position)
+    assert again <= position
+    audio = speech.audio[:position] + speech.audio[again:]
+    assert lost_words(audio, len(text.split())) == []
+    assert repeated_words(audio) == 0
+    assert spoken_words(speech.audio[again:])[:1] == [len(spoken_words(speech.audio[:position])) + 1][
+        : len(spoken_words(speech.audio[again:]))
+    ]
+
+
+def test_each_piece_says_whether_it_may_be_interrupted():
+    ledger = Ledger()
+    for text, interruptible in (("Listen now. ", False), ("Or not. ", True), ("But to this. ", False)):
+        ledger.add(Piece(text, text, interruptible))
+        ledger.said(ledger.next_text(99))
+        ledger.flushed()
+        ledger.received(8000)
+        ledger.segment_done()
+    assert [ledger.interruptible_at(at) for at in (0, 7999, 8000, 15_999, 16_000, 24_000)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_before_any_audio_the_first_piece_says_whether_it_may_be_interrupted():
+    ledger = Ledger()
+    ledger.add(Piece("Listen. ", "Listen. ", interruptible=False))
+    assert not ledger.interruptible_at(0)
+
+
+# -- after a loss: where to cut and where to go on -----------------------------------------------------------------
+
+
+def spoken_segment(ledger: Ledger, n_bytes: int) -> None:
+    ledger.said(ledger.next_text(2000))
+    ledger.flushed()
+    ledger.received(n_bytes)
+    ledger.segment_done()
+
+
+def test_an_answered_flush_that_was_not_sent_is_kept_and_nothing_of_it_said_again():
+    ledger = ledger_of("One. ", "Two. ", "Three. ")
+    spoken_segment(ledger, 8000)
+    spoken_segment(ledger, 8000)
+    ledger.said(ledger.next_text(2000))
+    ledger.flushed()
+    ledger.received(500)
+    assert ledger.restart_point(sent=10_000) == 16_000
+    ledger.restart(16_000)
+    assert say_all(ledger) == "Three. "
+    assert ledger.cut(16_000).heard == "One. Two."
+
+
+def test_the_end_of_all_text_is_a_place_to_cut_even_without_a_space_behind_it():
+    ledger = ledger_of("One. ", "Two.")
+    spoken_segment(ledger, 8000)
+    spoken_segment(ledger, 8000)
+    assert ledger.restart_point(sent=12_000) == 16_000
+    ledger.restart(16_000)
+    assert say_all(ledger) == ""
+
+
+def test_the_end_of_a_piece_is_a_place_to_cut_even_without_a_space_behind_it():
+    ledger = ledger_of("One.", "Two.")
+    spoken_segment(ledger, 8000)
+    assert ledger.restart_point(sent=4_000) == 8_000
+    ledger.restart(8_000)
+    assert say_all(ledger) == "Two."
+
+
+def test_there_is_no_known_place_behind_what_was_sent():
+    ledger = ledger_of("One. ", "Two. ")
+    spoken_segment(ledger, 8000)
+    ledger.said(ledger.next_text(2000))
+    ledger.flushed()
+    ledger.received(4000)
+    assert ledger.restart_point(sent=8_001) is None
+    assert ledger.restart_point(sent=8_000) == 8_000
+
+
+def test_with_timings_the_cut_is_between_words_within_the_audio_that_came():
+    ledger = ledger_of("Hi you all. ")
+    say_all(ledger)
+    told = "Hi you all."
+    starts = tuple(range(0, 100 * len(told), 100))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(650 * BYTES_PER_MS)
+    assert ledger.restart_point(sent=0) == 600 * BYTES_PER_MS
+    assert ledger.restart_point(sent=601 * BYTES_PER_MS) is None
+    ledger.restart(600 * BYTES_PER_MS)
+    assert say_all(ledger).strip() == "all."
+
+
+def test_a_character_that_takes_no_time_does_not_cut_a_word():
+    ledger = ledger_of("I owe you. ")
+    say_all(ledger)
+    ledger.aligned(Aligned("I owe you.", (0, 100, 100, 100, 200, 300, 400, 500, 600, 700), (100, 100, 100, 200, 300, 400, 500, 600, 700, 900)))
+    ledger.received(150 * BYTES_PER_MS)
+    point = ledger.restart_point(sent=0)
+    assert point == 100 * BYTES_PER_MS
+    ledger.restart(point)
+    assert say_all(ledger).strip() == "owe you."
+
+
+def test_with_timings_a_cut_in_the_silence_between_words_repeats_none():
+    ledger = ledger_of("Yes. I am. ")
+    say_all(ledger)
+    told = "Yes.Iam."
+    ledger.aligned(Aligned(told, (0, 100, 200, 300, 900, 1000, 1100, 1200), (100, 200, 300, 400, 1000, 1100, 1200, 1300)))
+    ledger.received(700 * BYTES_PER_MS)
+    ledger.restart(700 * BYTES_PER_MS)
+    assert say_all(ledger).strip() == "I am."
+
+
+def test_with_timings_silence_alone_is_no_progress_that_a_word_is_given_up_for():
+    """The second provider dies in the breath before its first word."""
+    ledger = ledger_of("Yes, of course. ")
+    say_all(ledger)
+    ledger.restart(0)
+    say_all(ledger)
+    ledger.aligned(Aligned("Yes,", (150, 200, 300, 400), (200, 300, 400, 500)))
+    ledger.received(200 * BYTES_PER_MS)
+    point = ledger.restart_point(sent=0)
+    assert point == 150 * BYTES_PER_MS
+    ledger.restart(point)
+    assert say_all(ledger) == "Yes, of course. "
+
+
+@pytest.mark.parametrize("kept_ms", [1, 20, 100, 250, 400])
+def test_without_timings_a_word_hardly_begun_is_said_again_each_time(kept_ms: int):
+    ledger = ledger_of("Certainly, of course. ")
+    position = 0
+    for _ in range(3):
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(kept_ms * BYTES_PER_MS)
+        position += kept_ms * BYTES_PER_MS
+        ledger.restart(position)
+        assert ledger.next_text(99) == "Certainly, of course. "
+
+
+def test_without_timings_restarts_make_way_once_enough_was_spoken():
+    ledger = ledger_of("".join(f"word{n} " for n in range(9)))
+    position, starts = 0, []
+    for _ in range(4):
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(BYTES_PER_S)
+        position += BYTES_PER_S
+        ledger.restart(position)
+        starts.append(ledger.next_text(99)[:5])
+    assert starts == ["word0", "word1", "word2", "word3"]
+    assert ledger.restarts == 4
+
+
+def test_a_restart_never_goes_back_behind_the_last():
+    ledger = ledger_of("One.", " Two. ", "Three. ")
+    spoken_segment(ledger, 8000)
+    for _ in range(2):
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(200)
+        ledger.restart(8000)
+        assert ledger.next_text(99).strip() == "Two."
+
+
+def test_after_a_restart_nothing_is_owed_and_the_rest_is_unsaid():
+    ledger = ledger_of("One two three. ", "Four. ")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(700)
+    ledger.restart(700)
+    assert (ledger.owed, ledger.unflushed) == (0.0, 0)
+    assert ledger.unsaid == len("One two three. Four. ")
+
+
+def test_after_a_restart_timings_count_from_the_new_audio():
+    ledger = ledger_of("One two. ")
+    say_all(ledger)
+    ledger.aligned(Aligned("One ", (0, 100, 200, 300), (100, 200, 300, 300)))
+    ledger.received(2500)
+    ledger.restart(2400)
+    assert say_all(ledger).strip() == "two."
+    ledger.aligned(Aligned("two.", (50, 100, 150, 200), (100, 150, 200, 400)))
+    ledger.received(3200)
+    assert ledger.cut(2400 + 3199).heard == "One"
+    assert ledger.cut(2400 + 3200).heard == "One two."
+
+
+# -- a whole conversation with a provider that dies ----------------------------------------------------------------
+
+
+@dataclass
+class Conversation:
+    """Says a text through a ledger to voices that die; keeps the audio that the caller would hear.
+
+    Args:
+        deaths: after how many more chunks the provider dies, time after time.
+        sent: the share of the audio in hand that had gone to the carrier by then.
+        keep: the share of the rest that is kept when no place to cut is known.
+    """
+
+    sentences: Sequence[str]
+    voice: Voice
+    timings: bool
+    deaths: Sequence[int]
+    sent: float
+    keep: float
+    segment: int = 2  # sentences
+    chunk: int = 1111
+    pace: Pace | None = None
+    audio: bytearray = field(default_factory=bytearray)
+    exact: list[bool] = field(default_factory=list)  # of each restart: was the place known?
+    starts: list[int] = field(default_factory=list)
+
+    def run(self) -> Ledger:
+        self.ledger = ledger_of(*self.sentences, pace=self.pace)
+        self.whole = "".join(self.sentences)
+        deaths = iter(self.deaths)
+        n_sent = 0
+        while True:
+            left = next(deaths, None)
+            begun = len(self.audio)
+            for _ in self._utterance(begun):
+                if left is not None:
+                    left -= 1
+                if left is not None and left < 0:
+                    break
+            else:
+                self.ledger.complete()
+                return self.ledger
+            n_sent = max(n_sent, int(self.sent * len(self.audio)))
+            self._restart(n_sent)
+
+    def _restart(self, n_sent: int) -> None:
+        known = self.ledger.restart_point(n_sent)
+        self.exact.append(known is not None)
+        cut = n_sent + int(self.keep * (len(self.audio) - n_sent)) if known is None else known
+        assert n_sent <= cut <= len(self.audio)
+        del self.audio[cut:]
+        self.ledger.restart(cut)
+        self.starts.append(len(self.whole) - self.ledger.unsaid)
+
+    def _utterance(self, begun: int) -> Iterator[None]:
+        """Yields after each chunk of audio."""
+        while self.ledger.unsaid:
+            start = len(self.whole) - self.ledger.unsaid
+            for _ in range(self.segment):
+                if text := self.ledger.next_text(2000):
+                    self.ledger.said(text)
+            self.ledger.flushed()
+            end = len(self.whole) - self.ledger.unsaid
+            speech = self.voice.speak(self.whole, start, end)
+            if self.timings:
+                at_ms = (len(self.audio) - begun) // BYTES_PER_MS
+                starts = tuple(at_ms + ms for ms in speech.starts_ms)
+                self.ledger.aligned(
+                    Aligned(self.whole[start:end], starts, tuple(at_ms + ms for ms in speech.ends_ms))
+                )
+            for at in range(0, len(speech.audio), self.chunk):
+                chunk = speech.audio[at : at + self.chunk]
+                self.audio += chunk
+                self.ledger.received(len(chunk))
+                yield
+            self.ledger.segment_done()
+
+    @property
+    def n_words(self) -> int:
+        return len(self.whole.split())
+
+
+def check(talk: Conversation) -> None:
+    """No word lost, and none repeated but where no place to cut was known."""
+    assert lost_words(bytes(talk.audio), talk.n_words) == []
+    assert talk.starts == sorted(talk.starts)
+    assert repeated_words(bytes(talk.audio)) == 0 or not all(talk.exact)
+    assert talk.ledger.cut(len(talk.audio)).unheard == ""
+
+
+@pytest.mark.parametrize("sent", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("timings", [False, True])
+def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float):
+    sentences = prose(3, 5)
+    for death in range(0, 120):
+        talk = Conversation(sentences, Voice(death, 1.0), timings, [death], sent, 0.5)
+        talk.run()
+        check(talk)
+        if timings:
+            assert repeated_words(bytes(talk.audio)) == 0
+
+
+@given(
+    seed=st.integers(0, 100_000),
+    rate=st.floats(0.7, 1.4),
+    deaths=st.lists(st.integers(0, 60), max_size=5),
+    sent=st.floats(0, 1),
+    keep=st.floats(0, 1),
+    segment=st.integers(1, 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_with_timings_no_word_is_lost_or_repeated_however_often_a_provider_dies(
+    seed: int, rate: float, deaths: list[int], sent: float, keep: float, segment: int
+):
+    talk = Conversation(prose(seed, 5), Voice(seed, rate), True, deaths, sent, keep, segment)
+    ledger = talk.run()
+    check(talk)
+    assert repeated_words(bytes(talk.audio)) == 0
+    words, spoken = talk.whole.split(), spoken_by(bytes(talk.audio))
+    for position in range(0, len(talk.audio) + 1, 401):
+        assert ledger.cut(position).heard.split() == words[: bisect_right(spoken, position)]
+
+
+MOST_REPEATED = 12  # words a restart, of a text in flushes of two sentences, at rates of 0.7 to 1.4
+
+
+@pytest.mark.parametrize("rate", [0.75, 0.85, 1.0, 1.2, 1.4])
+@pytest.mark.parametrize("known_pace", [False, True])
+def test_without_timings_no_word_is_lost_and_few_are_repeated(rate: float, known_pace: bool):
+    repeats = []
+    for seed in range(40):
+        dice = random.Random(seed)
+        talk = Conversation(
+            prose(seed, 6),
+            Voice(seed, rate),
+            False,
+            [dice.randrange(40) for _ in range(dice.randrange(1, 4))],
+            dice.random(),
+            dice.random(),
+            pace=measured_pace(seed, rate) if known_pace else None,
+        )
+        talk.run()
+        check(talk)
+        if reckoned := talk.exact.count(False):
+            repeats.append(repeated_words(bytes(talk.audio)) / reckoned)
+    assert max(repeats) <= MOST_REPEATED
+    assert sum(repeats) / len(repeats) <= 5
