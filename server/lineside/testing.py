@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from lineside.app import Bridge, starlette_app
 from lineside.events import CallInfo
 from lineside.observe.timeline import Note
+from lineside.ports import Voice
 from lineside.settings import DeepgramSettings, LinesideSettings, Settings, TwilioSettings
 from lineside.standin.phone import Phone, PhoneCall, PhoneSettings
 from lineside.standin.provider import Provider
@@ -85,6 +86,7 @@ async def simulation(
     voice: StandinVoice | None = None,
     provider_url: str = "",
     watcher: Watcher | None = None,
+    voices: Callable[[str], list[Voice]] | None = None,
 ) -> AsyncIterator[Simulation]:
     """Run everything that a call needs.
 
@@ -95,6 +97,7 @@ async def simulation(
         phone: how the phone and its network behave; its `voice_url` is filled in.
         voice: of the provider stand-in; a tone for each word by default.
         provider_url: of a stand-in that runs already.
+        voices: makes the voices to use, given the provider's URL, in place of those that the settings name.
     """
     phone = phone or PhoneSettings("")
     settings = settings or _defaults()
@@ -111,7 +114,8 @@ async def simulation(
         url = provider.url if provider is not None else provider_url
         # In a thread: settings and agents are read from files.
         complete = await asyncio.to_thread(_complete, settings, url, exchange.rest_url, phone)
-        bridge = await asyncio.to_thread(Bridge, complete, agent, watcher=watch)
+        chosen = None if voices is None else voices(url)
+        bridge = await asyncio.to_thread(Bridge, complete, agent, watcher=watch, voices=chosen)
         await stack.enter_async_context(bridge)
         address = await stack.enter_async_context(serving(starlette_app(bridge)))
         exchange.settings = replace(phone, voice_url=f"http://{address}/twilio/voice")

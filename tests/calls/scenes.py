@@ -23,6 +23,7 @@ from lineside.standin.phone import PhoneCall
 from lineside.standin.provider import Provider
 from lineside.standin.record import Record
 from lineside.standin.tone import CHARS_PER_S, TONES, TONES_PER_WORD, tones
+from lineside.testing import Simulation
 
 RATE = 8000  # Hz, and mu-law bytes a second
 HOP = 80  # bytes; 10 ms, in which a word's sound repeats
@@ -97,6 +98,24 @@ def settings(*, lead: float = 1.0, **deepgram: Any) -> Settings:
     return Settings(LinesideSettings(agent_loop="app", lead_s=lead), deepgram=DeepgramSettings(**deepgram))
 
 
+# -- the provider ------------------------------------------------------------------------------------------------------
+
+REAL = {"handshake_delay_s": 0.3, "first_audio_delay_s": 0.15}
+"""Faults: about what Deepgram takes, as measured by others. The stand-in by itself is immediate."""
+
+
+def beset(sim: Simulation, **faults: Any) -> None:
+    """Set the provider's faults."""
+    assert sim.provider is not None
+    for name, value in faults.items():
+        setattr(sim.provider.faults, name, value)
+
+
+def record(sim: Simulation) -> Record:
+    assert sim.provider is not None
+    return sim.provider.record
+
+
 # -- what the provider spoke -------------------------------------------------------------------------------------------
 
 
@@ -165,6 +184,11 @@ def listen(audio: bytes, words: Iterable[str]) -> list[Heard]:
     return heard
 
 
+def whole_ms(word: str, rate: float = 1.0) -> float:
+    """How long a word sounds at least, from a tone voice of this rate."""
+    return len(word) / CHARS_PER_S / rate * 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Telling:
     """How a text came across."""
@@ -189,7 +213,7 @@ def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[s
     heard = listen(audio, [*words, *strangers])
     if foreign := [each.word for each in heard if each.word not in place]:
         raise AssertionError(f"words of another text were heard: {foreign}")
-    whole = {each.word for each in heard if each.ms >= len(each.word) / CHARS_PER_S / rate * 1000 - UNSURE_MS}
+    whole = {each.word for each in heard if each.ms >= whole_ms(each.word, rate) - UNSURE_MS}
     missing = [word for word in words if word not in whole]
     again = [0]
     for before, after in pairwise(heard):

@@ -11,22 +11,26 @@ import json
 import re
 import secrets
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
+from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 from yarl import URL
 
+from lineside.app import Bridge, starlette_app
 from lineside.events import CallEnded, CallInfo, Cue, Line
-from lineside.settings import LinesideSettings, Settings, TwilioSettings
+from lineside.settings import DeepgramSettings, LinesideSettings, Settings, TwilioAccount, TwilioSettings
 from lineside.standin.phone import PhoneSettings
 from lineside.standin.phone_messages import Writer
+from lineside.standin.provider import Provider
 from lineside.testing import Simulation
+from lineside.web.serving import serving
 
 ACCOUNT = PhoneSettings("").account_sid
 TOKEN = PhoneSettings("").auth_token
@@ -79,6 +83,46 @@ def saying(*lines: Line) -> Answer:
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """A server without a phone, for what the phone would never do."""
+
+    address: str
+    bridge: Bridge
+    provider: Provider
+
+    @property
+    def sockets(self) -> tuple[int, int]:
+        """Provider sockets that were opened, and that are open."""
+        return self.provider.record.connections.opened, self.provider.record.connections.open
+
+
+@asynccontextmanager
+async def house(
+    agent: object | None = None, *, accounts: Sequence[TwilioAccount] = (), **lineside: Any
+) -> AsyncIterator[House]:
+    """Serve.
+
+    Args:
+        accounts: besides the usual one.
+        lineside: settings.
+    """
+    async with Provider() as provider:
+        settings = Settings(
+            LinesideSettings.model_construct(None, **({"agent_loop": "app", "allow_plain": True} | lineside)),
+            TwilioSettings.model_construct(
+                account_sid=ACCOUNT,
+                auth_token=SecretStr(TOKEN),
+                accounts=list(accounts),
+                api_base_url="http://127.0.0.1:9",  # nobody is there
+            ),
+            DeepgramSettings.model_construct(api_key=SecretStr("simulated"), base_url=provider.url),
+        )
+        made = await asyncio.to_thread(Bridge, settings, agent or Memory().agent)  # it reads files
+        async with made as bridge, serving(starlette_app(bridge)) as address:
+            yield House(address, bridge, provider)
+
+
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +166,7 @@ class Stranger:
     Args:
         origin: what the requests are signed for, such as `https://voice.example.net`; the address by default.
         prefix: of every path, on the wire and in what is signed.
+        stripped: what a proxy takes off the front of each path before it reaches the server.
     """
 
     address: str
@@ -130,11 +175,12 @@ class Stranger:
     token: str = TOKEN
     origin: str = ""
     prefix: str = ""
+    stripped: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, sim: Simulation | str, **how: Any) -> AsyncIterator[Self]:
+    async def at(cls, sim: Simulation | House | str, **how: Any) -> AsyncIterator[Self]:
         address = sim if isinstance(sim, str) else sim.address
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
             yield cls(address, session, **how)
@@ -198,9 +244,9 @@ class Stranger:
             signed = signature(self.token, url)
         if signed:
             headers["x-twilio-signature"] = signed
-        path = url.split("/", 3)[3]
+        path = "/" + url.split("/", 3)[3]
         return connect(
-            f"ws://{self.address}/{path}",
+            f"ws://{self.address}{path.removeprefix(self.stripped)}",
             additional_headers=headers,
             compression=None,
             ping_interval=None,

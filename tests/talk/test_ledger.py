@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from lineside.events import Aligned, CutOff
 from lineside.talk.ledger import (
+    BREATH,
     BYTES_PER_MS,
     BYTES_PER_S,
     PACE_MARGIN,
-    SILENCE,
     SLOW,
     TYPICAL_CHARS_PER_S,
     Ledger,
@@ -149,12 +149,12 @@ def measured_pace(seed: int, rate: float) -> Pace:
 # -- pace ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_unmeasured_pace_is_the_typical_one():
+def test_an_unmeasured_pace_is_the_typical_one() -> None:
     assert Pace().chars_per_s == TYPICAL_CHARS_PER_S
     assert Pace().at_least == pytest.approx(TYPICAL_CHARS_PER_S * SLOW * PACE_MARGIN)
 
 
-def test_a_measured_pace_is_chars_over_seconds():
+def test_a_measured_pace_is_chars_over_seconds() -> None:
     pace = Pace()
     pace.measured(100, 10 * BYTES_PER_S)
     assert pace.chars_per_s == pytest.approx(10)
@@ -162,13 +162,13 @@ def test_a_measured_pace_is_chars_over_seconds():
 
 
 @pytest.mark.parametrize(("chars", "n_bytes"), [(0, 8000), (10, 0), (0, 0), (-3, 8000)])
-def test_a_segment_without_text_or_audio_teaches_nothing(chars: int, n_bytes: int):
+def test_a_segment_without_text_or_audio_teaches_nothing(chars: int, n_bytes: int) -> None:
     pace = Pace()
     pace.measured(chars, n_bytes)
     assert pace.chars_per_s == TYPICAL_CHARS_PER_S
 
 
-def test_a_pace_follows_a_voice_that_changes():
+def test_a_pace_follows_a_voice_that_changes() -> None:
     pace = Pace()
     for _ in range(20):
         pace.measured(100, 5 * BYTES_PER_S)
@@ -177,14 +177,14 @@ def test_a_pace_follows_a_voice_that_changes():
     assert pace.chars_per_s == pytest.approx(10, rel=0.02)
 
 
-def test_a_short_segment_weighs_little():
+def test_a_short_segment_weighs_little() -> None:
     pace = Pace()
     pace.measured(150, 10 * BYTES_PER_S)
     pace.measured(2, BYTES_PER_S)
     assert pace.chars_per_s == pytest.approx(13.5, abs=0.2)
 
 
-def test_a_whole_flushed_segment_is_measured_and_one_with_timings_is_not():
+def test_a_whole_flushed_segment_is_measured_and_one_with_timings_is_not() -> None:
     pace = Pace()
     ledger = ledger_of("Hello there. ", pace=pace)
     say_all(ledger)
@@ -200,7 +200,7 @@ def test_a_whole_flushed_segment_is_measured_and_one_with_timings_is_not():
     assert pace.chars_per_s == pytest.approx(8)
 
 
-def test_another_voice_is_reckoned_with_its_own_pace():
+def test_another_voice_is_reckoned_with_its_own_pace() -> None:
     ledger = ledger_of("x" * 100)
     slow = Pace()
     slow.measured(10, 10 * BYTES_PER_S)
@@ -211,7 +211,7 @@ def test_another_voice_is_reckoned_with_its_own_pace():
 # -- text to the provider ------------------------------------------------------------------------------------------
 
 
-def test_text_is_given_piece_by_piece():
+def test_text_is_given_piece_by_piece() -> None:
     ledger = ledger_of("One. ", "Two. ")
     assert ledger.unsaid == 10
     assert ledger.next_text(2000) == "One. "
@@ -223,7 +223,7 @@ def test_text_is_given_piece_by_piece():
     assert ledger.unsaid == 0
 
 
-def test_a_piece_with_nothing_to_be_spoken_is_passed_over():
+def test_a_piece_with_nothing_to_be_spoken_is_passed_over() -> None:
     ledger = Ledger()
     for piece in (Piece("👍", ""), Piece("One. ", "One. "), Piece("👍", ""), Piece("Two.", "Two.")):
         ledger.add(piece)
@@ -245,12 +245,12 @@ def test_a_piece_with_nothing_to_be_spoken_is_passed_over():
         ("x", 1, "x"),
     ],
 )
-def test_a_piece_that_is_too_long_is_cut_at_a_word(text: str, most: int, first: str):
+def test_a_piece_that_is_too_long_is_cut_at_a_word(text: str, most: int, first: str) -> None:
     assert ledger_of(text).next_text(most) == first
 
 
 @given(texts=st.lists(st.text(st.sampled_from("ab \n.é👍"), max_size=30), max_size=5), most=st.integers(1, 12))
-def test_all_text_is_given_once_in_order_and_within_the_limit(texts: list[str], most: int):
+def test_all_text_is_given_once_in_order_and_within_the_limit(texts: list[str], most: int) -> None:
     ledger = ledger_of(*texts)
     given_texts = []
     while text := ledger.next_text(most):
@@ -264,7 +264,7 @@ def test_all_text_is_given_once_in_order_and_within_the_limit(texts: list[str], 
 # -- what is owed, as the feed needs it ----------------------------------------------------------------------------
 
 
-def test_text_handed_over_counts_as_unflushed_until_it_is_flushed():
+def test_text_handed_over_counts_as_unflushed_until_it_is_flushed() -> None:
     ledger = ledger_of("One. ", "Two. ")
     assert ledger.unflushed == 0
     ledger.said("One. ")
@@ -279,7 +279,7 @@ def test_text_handed_over_counts_as_unflushed_until_it_is_flushed():
     assert ledger.owed == pytest.approx(10 / TYPICAL_CHARS_PER_S)
 
 
-def test_what_is_owed_shrinks_as_audio_comes_and_ends_with_the_answer():
+def test_what_is_owed_shrinks_as_audio_comes_and_ends_with_the_answer() -> None:
     ledger = ledger_of("x" * 30)
     say_all(ledger)
     ledger.flushed()
@@ -292,7 +292,7 @@ def test_what_is_owed_shrinks_as_audio_comes_and_ends_with_the_answer():
     assert (ledger.owed, ledger.unflushed) == (0.0, 0)
 
 
-def test_an_early_answer_ends_what_its_flush_owed_and_no_other():
+def test_an_early_answer_ends_what_its_flush_owed_and_no_other() -> None:
     ledger = ledger_of("x" * 30 + " ", "y" * 30)
     ledger.said(ledger.next_text(99))
     ledger.flushed()
@@ -303,7 +303,7 @@ def test_an_early_answer_ends_what_its_flush_owed_and_no_other():
     assert ledger.owed == pytest.approx(ledger.seconds(30))
 
 
-def test_timings_ahead_of_the_audio_are_owed_as_audio():
+def test_timings_ahead_of_the_audio_are_owed_as_audio() -> None:
     ledger = ledger_of("Hi.")
     say_all(ledger)
     ledger.flushed()
@@ -314,7 +314,7 @@ def test_timings_ahead_of_the_audio_are_owed_as_audio():
 
 
 @pytest.mark.parametrize("short_by", [0, 1, 8, 16, 23])
-def test_an_answered_flush_leaves_nothing_unflushed_whatever_the_rounding_of_timings(short_by: int):
+def test_an_answered_flush_leaves_nothing_unflushed_whatever_the_rounding_of_timings(short_by: int) -> None:
     """Were a space at the end left over, the feed would flush it again and again."""
     ledger = ledger_of("Hi there. ", "")
     say_all(ledger)
@@ -328,7 +328,7 @@ def test_an_answered_flush_leaves_nothing_unflushed_whatever_the_rounding_of_tim
     assert ledger.cut(900 * BYTES_PER_MS - short_by).heard == "Hi there."
 
 
-def test_an_answer_without_a_flush_changes_nothing():
+def test_an_answer_without_a_flush_changes_nothing() -> None:
     ledger = ledger_of("Hello.")
     ledger.segment_done()
     assert ledger.unflushed == 0
@@ -338,13 +338,13 @@ def test_an_answer_without_a_flush_changes_nothing():
 # -- what was heard: known ends ------------------------------------------------------------------------------------
 
 
-def test_nothing_is_heard_of_nothing():
+def test_nothing_is_heard_of_nothing() -> None:
     assert Ledger().cut(0) == CutOff("", "", 0)
     assert Ledger().cut(800) == CutOff("", "", 100)
     assert Ledger().interruptible_at(0)
 
 
-def test_at_the_end_of_an_answered_flush_all_its_text_was_heard():
+def test_at_the_end_of_an_answered_flush_all_its_text_was_heard() -> None:
     ledger = ledger_of("Hello there. ", "How are you?")
     ledger.said(ledger.next_text(99))
     ledger.flushed()
@@ -354,7 +354,7 @@ def test_at_the_end_of_an_answered_flush_all_its_text_was_heard():
     assert ledger.cut(0) == CutOff("", "Hello there. How are you?", 0)
 
 
-def test_between_known_ends_characters_are_spread_evenly():
+def test_between_known_ends_characters_are_spread_evenly() -> None:
     ledger = ledger_of("aaaa bbbb cccc dddd ")
     say_all(ledger)
     ledger.flushed()
@@ -370,7 +370,7 @@ def test_between_known_ends_characters_are_spread_evenly():
     ]
 
 
-def test_when_all_was_played_all_was_heard_to_the_last_sign():
+def test_when_all_was_played_all_was_heard_to_the_last_sign() -> None:
     ledger = Ledger()
     ledger.add(Piece("**Bye** now.", "Bye now."))
     ledger.add(Piece(" 👋", ""))
@@ -380,14 +380,14 @@ def test_when_all_was_played_all_was_heard_to_the_last_sign():
     assert ledger.cut(8000) == CutOff("**Bye** now. 👋", "", 1000)
 
 
-def test_what_has_nothing_to_be_spoken_is_no_reason_to_call_a_turn_unheard():
+def test_what_has_nothing_to_be_spoken_is_no_reason_to_call_a_turn_unheard() -> None:
     ledger = Ledger()
     ledger.add(Piece("👍", ""))
     ledger.complete()
     assert ledger.cut(0).unheard == ""
 
 
-def test_two_lines_without_a_space_between_them_are_words_of_their_own():
+def test_two_lines_without_a_space_between_them_are_words_of_their_own() -> None:
     ledger = ledger_of("Hello.", "World.")
     ledger.said(ledger.next_text(99))
     ledger.flushed()
@@ -396,7 +396,7 @@ def test_two_lines_without_a_space_between_them_are_words_of_their_own():
     assert ledger.cut(8000) == CutOff("Hello.", "World.", 1000)
 
 
-def test_words_of_the_agent_are_counted_where_others_were_spoken_in_their_place():
+def test_words_of_the_agent_are_counted_where_others_were_spoken_in_their_place() -> None:
     ledger = Ledger()
     ledger.add(Piece("Write to **jo@ex.com** now. ", "Write to jo at ex dot com now. "))
     ledger.add(Piece("Bye.", "Bye."))
@@ -414,19 +414,19 @@ def test_words_of_the_agent_are_counted_where_others_were_spoken_in_their_place(
 # -- what was heard: no end known yet ------------------------------------------------------------------------------
 
 
-def test_beyond_what_is_known_the_slowest_pace_is_claimed_and_silence_is_allowed_for():
+def test_beyond_what_is_known_the_slowest_pace_is_claimed_and_silence_is_allowed_for() -> None:
     ledger = ledger_of("a " * 50)
     say_all(ledger)
     ledger.flushed()
-    ledger.received(20 * BYTES_PER_S)
+    ledger.received(7 * BYTES_PER_S)
     for tenths in range(60):
         seconds = tenths / 10
-        chars = max(0.0, seconds - SILENCE) * TYPICAL_CHARS_PER_S * SLOW * PACE_MARGIN
+        chars = max(0.0, seconds - BREATH) * TYPICAL_CHARS_PER_S * SLOW * PACE_MARGIN
         assert ledger.heard_chars(int(seconds * BYTES_PER_S)) <= chars + 0.02
     assert ledger.heard_chars(5 * BYTES_PER_S) > 30
 
 
-def test_no_more_of_a_text_was_heard_than_the_share_of_its_audio():
+def test_no_more_of_a_text_was_heard_than_the_share_of_its_audio() -> None:
     ledger = ledger_of("aaaa " * 10)
     say_all(ledger)
     ledger.flushed()
@@ -435,7 +435,7 @@ def test_no_more_of_a_text_was_heard_than_the_share_of_its_audio():
         assert ledger.heard_chars(seconds * BYTES_PER_S) <= 50 * seconds / 40 + 0.02
 
 
-def test_text_that_was_not_flushed_is_not_heard():
+def test_text_that_was_not_flushed_is_not_heard() -> None:
     ledger = ledger_of("Hello there. ", "Not yet. ")
     ledger.said(ledger.next_text(99))
     ledger.flushed()
@@ -447,7 +447,7 @@ def test_text_that_was_not_flushed_is_not_heard():
 # -- what was heard: with timings ----------------------------------------------------------------------------------
 
 
-def test_with_timings_a_word_is_heard_when_its_last_character_ends():
+def test_with_timings_a_word_is_heard_when_its_last_character_ends() -> None:
     ledger = ledger_of("Hi you. ")
     say_all(ledger)
     text = "Hi you."
@@ -458,7 +458,7 @@ def test_with_timings_a_word_is_heard_when_its_last_character_ends():
     assert ledger.cut(149 * BYTES_PER_MS + 7).heard == ""
 
 
-def test_audio_without_timings_behind_them_is_no_character():
+def test_audio_without_timings_behind_them_is_no_character() -> None:
     """As the silence at a segment's end: the timings of the next word come before its audio."""
     ledger = ledger_of("Hi. ", "Yes or no? ")
     say_all(ledger)
@@ -469,7 +469,7 @@ def test_audio_without_timings_behind_them_is_no_character():
 
 @pytest.mark.parametrize("spaces", [" ", "  ", "\n\n", "\n" + " " * 20, "\t" * 9])
 @pytest.mark.parametrize("as_told", ["", " ", "  "])
-def test_space_that_the_service_shortens_does_not_lose_the_place(spaces: str, as_told: str):
+def test_space_that_the_service_shortens_does_not_lose_the_place(spaces: str, as_told: str) -> None:
     ledger = ledger_of(f"One.{spaces}Two. ")
     say_all(ledger)
     told = f"One.{as_told}Two."
@@ -481,7 +481,7 @@ def test_space_that_the_service_shortens_does_not_lose_the_place(spaces: str, as
     assert ledger.cut(len(told) * 800).unheard == ""
 
 
-def test_characters_that_the_service_made_up_or_left_out_are_passed_over():
+def test_characters_that_the_service_made_up_or_left_out_are_passed_over() -> None:
     ledger = ledger_of("Pay €5 now, please. ")
     say_all(ledger)
     told = " Pay five~ now, please. "
@@ -494,7 +494,7 @@ def test_characters_that_the_service_made_up_or_left_out_are_passed_over():
     assert ledger.cut(len(told) * 800).unheard == ""
 
 
-def test_after_an_answered_flush_timings_go_on_with_the_next_text():
+def test_after_an_answered_flush_timings_go_on_with_the_next_text() -> None:
     tag = '<phoneme alphabet="ipa" ph="x">'
     ledger = ledger_of(f"A {tag} b. ", "Cat and dog. ")
     ledger.said(ledger.next_text(99))
@@ -511,7 +511,7 @@ def test_after_an_answered_flush_timings_go_on_with_the_next_text():
     assert ledger.cut(1300 * BYTES_PER_MS).heard == f"A {tag} b. Cat"
 
 
-def test_timings_that_go_back_are_passed_over():
+def test_timings_that_go_back_are_passed_over() -> None:
     ledger = ledger_of("abc def ")
     say_all(ledger)
     ledger.aligned(Aligned("abc def", (0, 300, 100, 400, 500, 450, 700), (100, 400, 200, 500, 600, 460, 800)))
@@ -523,7 +523,7 @@ def test_timings_that_go_back_are_passed_over():
 
 @given(seed=st.integers(0, 10_000), rate=st.floats(0.7, 1.4), n=st.integers(1, 5), frames=st.integers(1, 4000))
 @settings(max_examples=40, deadline=None)
-def test_with_timings_the_account_is_exact(seed: int, rate: float, n: int, frames: int):
+def test_with_timings_the_account_is_exact(seed: int, rate: float, n: int, frames: int) -> None:
     text = "".join(prose(seed, n))
     speech = Voice(seed, rate).speak(text, 0, len(text))
     ledger = ledger_of(text)
@@ -565,8 +565,8 @@ def overclaims(n_sentences: int, *, answered: bool, pace: bool) -> tuple[list[in
     return [words for words in over if words > 0], looks
 
 
-@pytest.mark.parametrize(("n_sentences", "most", "share"), [(1, 2, 0.02), (2, 3, 0.15), (4, 4, 0.25)])
-def test_in_an_answered_flush_it_claims_few_words_too_many(n_sentences: int, most: int, share: float):
+@pytest.mark.parametrize(("n_sentences", "most", "share"), [(1, 2, 0.08), (2, 3, 0.15), (4, 4, 0.20)])
+def test_in_an_answered_flush_it_claims_few_words_too_many(n_sentences: int, most: int, share: float) -> None:
     """Sentence ends take longer than their one character: the more of them in a flush, the larger the error."""
     over, looks = overclaims(n_sentences, answered=True, pace=True)
     assert max(over, default=0) <= most
@@ -575,7 +575,7 @@ def test_in_an_answered_flush_it_claims_few_words_too_many(n_sentences: int, mos
 
 
 @pytest.mark.parametrize("pace", [False, True])
-def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(pace: bool):
+def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(pace: bool) -> None:
     over, looks = overclaims(4, answered=False, pace=pace)
     assert max(over, default=0) <= 1
     assert len(over) <= 0.005 * looks
@@ -631,7 +631,7 @@ def apply(ledger: Ledger, event: tuple[object, ...], received: int, dice: random
 @settings(max_examples=300, deadline=None)
 def test_whatever_happens_the_heard_text_is_whole_words_from_the_start_and_only_grows_with_the_position(
     happenings: list[tuple[object, ...]], seed: int
-):
+) -> None:
     ledger, dice, received = Ledger(), random.Random(seed), 0
     pieces: list[str] = []
     for event in happenings:
@@ -663,7 +663,7 @@ def test_whatever_happens_the_heard_text_is_whole_words_from_the_start_and_only_
 # -- where a word begins, and who may interrupt it -----------------------------------------------------------------
 
 
-def test_a_word_begins_where_the_one_before_it_ended():
+def test_a_word_begins_where_the_one_before_it_ended() -> None:
     ledger = ledger_of("aaaa bbbb cccc dddd ")
     say_all(ledger)
     ledger.flushed()
@@ -676,7 +676,7 @@ def test_a_word_begins_where_the_one_before_it_ended():
     assert ledger.word_start(20_000) == 20_000
 
 
-def test_where_a_word_begins_is_told_by_timings():
+def test_where_a_word_begins_is_told_by_timings() -> None:
     ledger = ledger_of("Hi you. ")
     say_all(ledger)
     ledger.aligned(Aligned("Hiyou.", (0, 100, 400, 500, 600, 700), (100, 200, 500, 600, 700, 900)))
@@ -685,7 +685,7 @@ def test_where_a_word_begins_is_told_by_timings():
     assert ledger.word_start(100) == 0
 
 
-def test_where_nothing_is_known_a_word_begins_where_we_are():
+def test_where_nothing_is_known_a_word_begins_where_we_are() -> None:
     ledger = ledger_of("Hello there. ")
     say_all(ledger)
     ledger.flushed()
@@ -695,7 +695,7 @@ def test_where_nothing_is_known_a_word_begins_where_we_are():
 
 @given(seed=st.integers(0, 10_000), at=st.floats(0, 1), rate=st.floats(0.7, 1.4))
 @settings(max_examples=60, deadline=None)
-def test_speaking_again_from_the_beginning_of_a_word_loses_none_of_it(seed: int, at: float, rate: float):
+def test_speaking_again_from_the_beginning_of_a_word_loses_none_of_it(seed: int, at: float, rate: float) -> None:
     text = "".join(prose(seed, 3))
     speech = Voice(seed, rate).speak(text, 0, len(text))
     ledger = ledger_of(text)
@@ -708,12 +708,13 @@ def test_speaking_again_from_the_beginning_of_a_word_loses_none_of_it(seed: int,
     audio = speech.audio[:position] + speech.audio[again:]
     assert lost_words(audio, len(text.split())) == []
     assert repeated_words(audio) == 0
-    assert spoken_words(speech.audio[again:])[:1] == [len(spoken_words(speech.audio[:position])) + 1][
-        : len(spoken_words(speech.audio[again:]))
-    ]
+    assert (
+        spoken_words(speech.audio[again:])[:1]
+        == [len(spoken_words(speech.audio[:position])) + 1][: len(spoken_words(speech.audio[again:]))]
+    )
 
 
-def test_each_piece_says_whether_it_may_be_interrupted():
+def test_each_piece_says_whether_it_may_be_interrupted() -> None:
     ledger = Ledger()
     for text, interruptible in (("Listen now. ", False), ("Or not. ", True), ("But to this. ", False)):
         ledger.add(Piece(text, text, interruptible))
@@ -731,7 +732,7 @@ def test_each_piece_says_whether_it_may_be_interrupted():
     ]
 
 
-def test_before_any_audio_the_first_piece_says_whether_it_may_be_interrupted():
+def test_before_any_audio_the_first_piece_says_whether_it_may_be_interrupted() -> None:
     ledger = Ledger()
     ledger.add(Piece("Listen. ", "Listen. ", interruptible=False))
     assert not ledger.interruptible_at(0)
@@ -747,7 +748,7 @@ def spoken_segment(ledger: Ledger, n_bytes: int) -> None:
     ledger.segment_done()
 
 
-def test_an_answered_flush_that_was_not_sent_is_kept_and_nothing_of_it_said_again():
+def test_an_answered_flush_that_was_not_sent_is_kept_and_nothing_of_it_said_again() -> None:
     ledger = ledger_of("One. ", "Two. ", "Three. ")
     spoken_segment(ledger, 8000)
     spoken_segment(ledger, 8000)
@@ -760,7 +761,7 @@ def test_an_answered_flush_that_was_not_sent_is_kept_and_nothing_of_it_said_agai
     assert ledger.cut(16_000).heard == "One. Two."
 
 
-def test_the_end_of_all_text_is_a_place_to_cut_even_without_a_space_behind_it():
+def test_the_end_of_all_text_is_a_place_to_cut_even_without_a_space_behind_it() -> None:
     ledger = ledger_of("One. ", "Two.")
     spoken_segment(ledger, 8000)
     spoken_segment(ledger, 8000)
@@ -769,7 +770,7 @@ def test_the_end_of_all_text_is_a_place_to_cut_even_without_a_space_behind_it():
     assert say_all(ledger) == ""
 
 
-def test_the_end_of_a_piece_is_a_place_to_cut_even_without_a_space_behind_it():
+def test_the_end_of_a_piece_is_a_place_to_cut_even_without_a_space_behind_it() -> None:
     ledger = ledger_of("One.", "Two.")
     spoken_segment(ledger, 8000)
     assert ledger.restart_point(sent=4_000) == 8_000
@@ -777,7 +778,7 @@ def test_the_end_of_a_piece_is_a_place_to_cut_even_without_a_space_behind_it():
     assert say_all(ledger) == "Two."
 
 
-def test_there_is_no_known_place_behind_what_was_sent():
+def test_there_is_no_known_place_behind_what_was_sent() -> None:
     ledger = ledger_of("One. ", "Two. ")
     spoken_segment(ledger, 8000)
     ledger.said(ledger.next_text(2000))
@@ -787,7 +788,7 @@ def test_there_is_no_known_place_behind_what_was_sent():
     assert ledger.restart_point(sent=8_000) == 8_000
 
 
-def test_with_timings_the_cut_is_between_words_within_the_audio_that_came():
+def test_with_timings_the_cut_is_between_words_within_the_audio_that_came() -> None:
     ledger = ledger_of("Hi you all. ")
     say_all(ledger)
     told = "Hi you all."
@@ -800,10 +801,11 @@ def test_with_timings_the_cut_is_between_words_within_the_audio_that_came():
     assert say_all(ledger).strip() == "all."
 
 
-def test_a_character_that_takes_no_time_does_not_cut_a_word():
+def test_a_character_that_takes_no_time_does_not_cut_a_word() -> None:
+    starts = (0, 100, 100, 100, 200, 300, 400, 500, 600, 700)
     ledger = ledger_of("I owe you. ")
     say_all(ledger)
-    ledger.aligned(Aligned("I owe you.", (0, 100, 100, 100, 200, 300, 400, 500, 600, 700), (100, 100, 100, 200, 300, 400, 500, 600, 700, 900)))
+    ledger.aligned(Aligned("I owe you.", starts, (*starts[1:], 900)))
     ledger.received(150 * BYTES_PER_MS)
     point = ledger.restart_point(sent=0)
     assert point == 100 * BYTES_PER_MS
@@ -811,17 +813,17 @@ def test_a_character_that_takes_no_time_does_not_cut_a_word():
     assert say_all(ledger).strip() == "owe you."
 
 
-def test_with_timings_a_cut_in_the_silence_between_words_repeats_none():
+def test_with_timings_a_cut_in_the_silence_between_words_repeats_none() -> None:
     ledger = ledger_of("Yes. I am. ")
     say_all(ledger)
-    told = "Yes.Iam."
-    ledger.aligned(Aligned(told, (0, 100, 200, 300, 900, 1000, 1100, 1200), (100, 200, 300, 400, 1000, 1100, 1200, 1300)))
+    starts = (0, 100, 200, 300, 900, 1000, 1100, 1200)
+    ledger.aligned(Aligned("Yes.Iam.", starts, tuple(start + 100 for start in starts)))
     ledger.received(700 * BYTES_PER_MS)
     ledger.restart(700 * BYTES_PER_MS)
     assert say_all(ledger).strip() == "I am."
 
 
-def test_with_timings_silence_alone_is_no_progress_that_a_word_is_given_up_for():
+def test_with_timings_silence_alone_is_no_progress_that_a_word_is_given_up_for() -> None:
     """The second provider dies in the breath before its first word."""
     ledger = ledger_of("Yes, of course. ")
     say_all(ledger)
@@ -836,7 +838,7 @@ def test_with_timings_silence_alone_is_no_progress_that_a_word_is_given_up_for()
 
 
 @pytest.mark.parametrize("kept_ms", [1, 20, 100, 250, 400])
-def test_without_timings_a_word_hardly_begun_is_said_again_each_time(kept_ms: int):
+def test_without_timings_a_word_hardly_begun_is_said_again_each_time(kept_ms: int) -> None:
     ledger = ledger_of("Certainly, of course. ")
     position = 0
     for _ in range(3):
@@ -848,21 +850,21 @@ def test_without_timings_a_word_hardly_begun_is_said_again_each_time(kept_ms: in
         assert ledger.next_text(99) == "Certainly, of course. "
 
 
-def test_without_timings_restarts_make_way_once_enough_was_spoken():
+def test_without_timings_restarts_make_way_once_enough_was_spoken() -> None:
     ledger = ledger_of("".join(f"word{n} " for n in range(9)))
     position, starts = 0, []
     for _ in range(4):
         say_all(ledger)
         ledger.flushed()
-        ledger.received(BYTES_PER_S)
-        position += BYTES_PER_S
+        ledger.received(int(1.3 * BYTES_PER_S))
+        position += int(1.3 * BYTES_PER_S)
         ledger.restart(position)
         starts.append(ledger.next_text(99)[:5])
-    assert starts == ["word0", "word1", "word2", "word3"]
+    assert starts == ["word1", "word2", "word3", "word4"]
     assert ledger.restarts == 4
 
 
-def test_a_restart_never_goes_back_behind_the_last():
+def test_a_restart_never_goes_back_behind_the_last() -> None:
     ledger = ledger_of("One.", " Two. ", "Three. ")
     spoken_segment(ledger, 8000)
     for _ in range(2):
@@ -873,7 +875,7 @@ def test_a_restart_never_goes_back_behind_the_last():
         assert ledger.next_text(99).strip() == "Two."
 
 
-def test_after_a_restart_nothing_is_owed_and_the_rest_is_unsaid():
+def test_after_a_restart_nothing_is_owed_and_the_rest_is_unsaid() -> None:
     ledger = ledger_of("One two three. ", "Four. ")
     say_all(ledger)
     ledger.flushed()
@@ -883,7 +885,7 @@ def test_after_a_restart_nothing_is_owed_and_the_rest_is_unsaid():
     assert ledger.unsaid == len("One two three. Four. ")
 
 
-def test_after_a_restart_timings_count_from_the_new_audio():
+def test_after_a_restart_timings_count_from_the_new_audio() -> None:
     ledger = ledger_of("One two. ")
     say_all(ledger)
     ledger.aligned(Aligned("One ", (0, 100, 200, 300), (100, 200, 300, 300)))
@@ -963,9 +965,7 @@ class Conversation:
             if self.timings:
                 at_ms = (len(self.audio) - begun) // BYTES_PER_MS
                 starts = tuple(at_ms + ms for ms in speech.starts_ms)
-                self.ledger.aligned(
-                    Aligned(self.whole[start:end], starts, tuple(at_ms + ms for ms in speech.ends_ms))
-                )
+                self.ledger.aligned(Aligned(self.whole[start:end], starts, tuple(at_ms + ms for ms in speech.ends_ms)))
             for at in range(0, len(speech.audio), self.chunk):
                 chunk = speech.audio[at : at + self.chunk]
                 self.audio += chunk
@@ -988,7 +988,7 @@ def check(talk: Conversation) -> None:
 
 @pytest.mark.parametrize("sent", [0.0, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("timings", [False, True])
-def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float):
+def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float) -> None:
     sentences = prose(3, 5)
     for death in range(0, 120):
         talk = Conversation(sentences, Voice(death, 1.0), timings, [death], sent, 0.5)
@@ -1009,7 +1009,7 @@ def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float):
 @settings(max_examples=100, deadline=None)
 def test_with_timings_no_word_is_lost_or_repeated_however_often_a_provider_dies(
     seed: int, rate: float, deaths: list[int], sent: float, keep: float, segment: int
-):
+) -> None:
     talk = Conversation(prose(seed, 5), Voice(seed, rate), True, deaths, sent, keep, segment)
     ledger = talk.run()
     check(talk)
@@ -1019,12 +1019,12 @@ def test_with_timings_no_word_is_lost_or_repeated_however_often_a_provider_dies(
         assert ledger.cut(position).heard.split() == words[: bisect_right(spoken, position)]
 
 
-MOST_REPEATED = 12  # words a restart, of a text in flushes of two sentences, at rates of 0.7 to 1.4
+MOST_REPEATED = 15  # words a restart, of a text in flushes of two sentences, at rates of 0.7 to 1.4
 
 
 @pytest.mark.parametrize("rate", [0.75, 0.85, 1.0, 1.2, 1.4])
 @pytest.mark.parametrize("known_pace", [False, True])
-def test_without_timings_no_word_is_lost_and_few_are_repeated(rate: float, known_pace: bool):
+def test_without_timings_no_word_is_lost_and_few_are_repeated(rate: float, known_pace: bool) -> None:
     repeats = []
     for seed in range(40):
         dice = random.Random(seed)

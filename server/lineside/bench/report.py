@@ -11,7 +11,11 @@ from rich import box
 from rich.table import Table
 
 YARDSTICK = "bare"
-HEADS = ["", "CPU/call-s", "first audio", "added", "underruns", "failed", "kB/idle call", "generator late"]
+HEADS = ["", "CPU", "first audio", "added", "dry", "failed", "idle kB", "generator late"]
+EXPLAINED = (
+    "CPU: ms of the server's process per second and call. Delays: ms, p50/p99. Dry: times that the carrier's queue ran "
+    "dry within an answer. Failed: answers missing and calls lost. Void: the generator was late itself."
+)
 LATE = 5.0  # ms; a generator that is later than this at its 99th percentile measures itself
 
 
@@ -97,21 +101,22 @@ class Report:
     def rows(self) -> list[list[str]]:
         """The report as text: the heads of the columns, then rows of the same length."""
         servers = list(self.rounds[0])
-        rows = [self._row(server) for server in servers]
+        rows = [HEADS, *(self._row(server) for server in servers)]
         rows += [self._ratios(server) for server in servers if server != YARDSTICK]
-        return [HEADS, *rows]
+        return rows
 
     def table(self) -> Table:
         heads, *rows = self.rows()
         n_void = sum(map(_void, self.rounds))
         table = Table(
-            title=f"{self.calls} calls, {self.seconds:g} s; times in ms, p50/p99",
-            caption=f"{len(self.rounds)} rounds, {n_void} void for a late generator",
+            title=f"{self.calls} calls for {self.seconds:g} s",
+            caption=f"{EXPLAINED} Rounds: {len(self.rounds)}, of which void: {n_void}.",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
+            caption_justify="left",
         )
         for i, head in enumerate(heads):
-            table.add_column(head, justify="left" if i == 0 else "right")
+            table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         return table

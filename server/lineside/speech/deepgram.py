@@ -310,13 +310,13 @@ class DeepgramSpeech:
             self.advance(utterance)
 
     def _line_lost(self, line: _Line, error: Exception) -> None:
-        self._refused = error if isinstance(error, ProviderRefused) else None
         if line is self._next:
             self._next = None
             self._renew_in(RENEW_RETRY)
             return
         if line is not self._line:
             return
+        self._refused = error if isinstance(error, ProviderRefused) else None
         if line.steady:
             self._failures = 0
         self._try_again()

@@ -20,7 +20,7 @@ from lineside.speech.governor import Governor
 from lineside.wire import elevenlabs as wire
 from lineside.wire.elevenlabs import Failure, VoiceOptions
 
-KEEP_ALIVE = 10.0  # s; half of the time that the service waits for text unless told otherwise
+KEEP_ALIVE = 10.0  # s; the service waits 20 s for text unless it is told otherwise
 RENEW_AFTER = 50 * 60.0  # s; no paper gives an age at which the service ends a socket, others of its kind have an hour
 STEADY = 10.0  # s; a socket that lived so long was no failure to connect
 
@@ -216,7 +216,7 @@ class Line(ABC):
         self._owner.line_opened(self)
 
     def _wait_to_keep_alive(self) -> None:
-        wait = min(KEEP_ALIVE, self._options.wire.inactivity_timeout / 2)
+        wait = min(KEEP_ALIVE, self._options.wire.inactivity_timeout / 4)
         self._timer = self._loop.call_later(wait, self._keep_alive)
 
     def _keep_alive(self) -> None:

@@ -223,7 +223,7 @@ class ElevenLabsSpeech:
         self._leaving: set[asyncio.Task[None]] = set()  # lines that are saying goodbye
         self._retry: asyncio.TimerHandle | None = None
         self._failures = 0
-        self._refused: ProviderRefused | None = None
+        self._refused: ProviderRefused | None = None  # the line is dead, and another would not live either
         self._closed = False
         self._next: Line | None = None  # open or being opened, to take the place of the line
         self._line = self._new_line()
@@ -264,9 +264,9 @@ class ElevenLabsSpeech:
         Raises:
             ProviderRefused: the service does not want us.
         """
+        if self._refused is not None:
+            raise self._refused
         if not self._line.socket.alive and (self._next is None or not self._next.usable):
-            if self._refused is not None:
-                raise self._refused
             self._hurry()
             return None
         if not self._line.usable:
@@ -299,7 +299,7 @@ class ElevenLabsSpeech:
 
     def renew(self) -> None:
         """Replace worn lines between turns, once their successors are open; see also `LineOwner.renew`."""
-        if self._closed:
+        if self._closed or self._refused is not None:
             return
         if self._next is not None and self._next.worn:
             worn, self._next = self._next, None

@@ -26,7 +26,7 @@ from lineside.wire.elevenlabs import url
 from lineside.wire.elevenlabs_stream import StreamWire
 
 MOST_SPACES = 4  # two are known to be spoken as one; what more of them do to the speech that follows is not known
-FRESH = 0.75  # of the time after which the service ends an idle socket: the age at which an unused one is replaced
+FRESH = 0.6  # of the time after which the service ends an idle socket: the age at which an unused one is replaced
 
 
 class ElevenLabsStreamVoice:
@@ -153,7 +153,7 @@ class StreamLine(Line):
 
     def _alive(self) -> list[str]:
         quiet = self._loop.time() - self._sent_at
-        if not self._used or self._wire.speaking or self.spent or quiet < self._options.wire.inactivity_timeout / 2:
+        if not self._used or self._wire.speaking or self.spent or quiet < self._options.wire.inactivity_timeout / 3:
             return []
         self._n_spaces += 1
         self._sent_at = self._loop.time()

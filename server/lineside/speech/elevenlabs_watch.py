@@ -73,12 +73,13 @@ class Watch:
         self._since = now
 
     def told(self, event: SpeechEvent, now: float) -> None:
-        """The service sent something for this utterance."""
-        self._since = now
+        """Something came of this utterance. Frames are signs of life; what is concluded from silence is none."""
         match event:
             case Audio():
+                self._since = now
                 self._begun = True
             case Aligned(text):
+                self._since = now
                 self._n_aligned += _visible(text)
             case Flushed():
                 self.n_owed -= 1

@@ -23,7 +23,7 @@ BYTES_PER_MS = 8
 TYPICAL_CHARS_PER_S = 15.0  # English prose by the usual neural voices at speed 1.0
 SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
 PACE_MARGIN = 0.85  # of a pace: sentences of one voice differ by about this much
-SILENCE = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath, commas, sentence ends
+BREATH = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath, commas, sentence ends
 
 _WORD = re.compile(r"\S+")
 _SPACE = re.compile(r"\s+")
@@ -227,7 +227,7 @@ class Ledger:
 
     def heard_chars(self, position: int) -> int:
         """Characters of spoken text heard when playout reached `position`: whole words only."""
-        char = self._char_at(position, self._pace.at_least, SILENCE)
+        char = self._char_at(position, self._pace.at_least, BREATH)
         n_words = bisect_right(self._word_ends, char)
         if n_words == len(self._word_ends):
             return len(self._spoken)
@@ -292,8 +292,9 @@ class Ledger:
     def restart(self, position: int) -> None:
         """The provider was lost; audio from byte `position` on is dropped. Says the rest again from there.
 
-        The text begins at the word that is spoken at `position`, if known, else at an earlier one; but, once more audio
-        was kept than the word with which the last restart began should take, at a later one, so that restarts make way.
+        The text begins at the first word that was not spoken whole before `position`, if known, else at an earlier one,
+        but never before that of the last restart. A voice that dies again and again within its first word is not
+        helped by leaving the word out: who restarts has to count, and to try another voice.
         """
         while len(self._bytes) > 1 and self._bytes[-1] > position:
             self._forget_anchor()
@@ -313,11 +314,8 @@ class Ledger:
         known = bisect_right(self._word_ends, self._chars[-1])
         if self._aligned is not None:
             return known
-        reckoned = bisect_right(self._word_starts, self._char_at(position, self._pace.at_least, SILENCE)) - 1
-        word = max(known, reckoned)
-        if self._restarts and word < len(self._word_ends) and self._word_starts[word] <= self._restarts[-1]:
-            return word + (self._char_at(position, self._pace.at_least) >= self._word_ends[word])
-        return word
+        char = self._char_at(position, self._pace.at_least, BREATH)
+        return max(known, bisect_right(self._word_starts, char) - 1)
 
     @property
     def restarts(self) -> int:

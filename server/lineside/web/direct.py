@@ -27,6 +27,15 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     on_text: Callable[[str], None] | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        asyncio.get_running_loop().call_soon(self._check_request)  # which is here by then, whole
+
+    def _check_request(self) -> None:
+        """A request that cannot be read, for a path of ten thousand characters say, would keep its connection open."""
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self.transport.close()
+
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:

@@ -110,9 +110,7 @@ def flux_url(base_url: str, options: FluxOptions) -> str:
     ]
     if options.eager_eot_threshold is not None:
         query.append(("eager_eot_threshold", str(options.eager_eot_threshold)))
-    for name in ("profanity_filter", "numerals", "mip_opt_out"):
-        if getattr(options, name):
-            query.append((name, "true"))
+    query += [(name, "true") for name in ("profanity_filter", "numerals", "mip_opt_out") if getattr(options, name)]
     query += [("keyterm", term) for term in options.keyterms]
     query += [("language_hint", hint) for hint in options.language_hints]
     query += [("redact", kind) for kind in options.redact]
@@ -197,7 +195,8 @@ class FluxWire:
         self._carried = ""  # the settled part of a turn that an earlier socket could not end
         self._text = ""  # of the open turn on this socket
         self._safe = ""  # the part of it whose audio is settled
-        self._turn = 0
+        self._unsettled = ""  # what the last socket had of a turn beyond that: it will be heard again
+        self._turn = -1
         self._open = False
         self._eager = False  # an EagerEndOfTurn stands
         self._told = ""
@@ -233,31 +232,28 @@ class FluxWire:
     def lost(self) -> list[HearingEvent]:
         """The socket is gone. The next one's time and turns start at zero, with the audio that is not settled."""
         events: list[HearingEvent] = [TurnResumed()] if self._eager else []
-        rest = self._text[len(self._safe) :].strip()
+        self._unsettled = self._text[len(self._safe) :].strip()
         self._carried = _join(self._carried, self._safe)
-        self._text, self._safe = rest, ""
-        self._turn, self._open, self._eager = 0, False, False
+        self._text = self._safe = ""
+        self._turn, self._open, self._eager = -1, False, False
         self.settled = 0.0
         return events
 
     def finish(self, *, deaf: bool) -> list[HearingEvent]:
-        """End the turn with what was understood: nobody else can.
+        """After `lost`: end the turn with what was understood, since nobody else can.
 
         Args:
             deaf: no socket will hear the rest again, so that a text that was not certain is better than none.
         """
-        text = _join(self._carried, self._text) if deaf else self._carried
-        self._carried = ""
-        if deaf:
-            self._text = ""
-        return [EndOfTurn(text)] if text else []
+        return self._end(self._unsettled if deaf else "")
 
     def _turn_info(self, info: _TurnInfo) -> list[HearingEvent]:
         if info.turn < self._turn:
             return []  # of a turn that has ended
         events: list[HearingEvent] = []
         if info.turn > self._turn:
-            events += self._end(self._text)  # its own end was never told
+            if self._turn >= 0:
+                events += self._end(self._text)  # its own end was never told
             self._turn = info.turn
         self._text = info.text
         match info.event:

@@ -1,4 +1,4 @@
-"""Deepgram's listen protocol (`/v1/listen`, the Nova models): options, messages, and what its results add up to. No I/O.
+"""Deepgram's listen protocol (`/v1/listen`, the Nova models): options, messages, what its results add up to. No I/O.
 
 Audio goes up in binary frames; results come down as JSON. A result is final for a stretch of audio, not for what the
 caller wanted to say: an utterance is all finals in a row, up to the sign that the caller has paused.
@@ -90,9 +90,9 @@ def check_number(name: str, value: object, low: float, high: float, *, whole: bo
         raise wrong(name, value, f"a {'whole ' if whole else ''}number from {low} to {high}")
 
 
-def check_terms(name: str, terms: Sequence[str]) -> None:
+def check_terms(name: str, terms: object) -> None:
     """A bare string would be taken for a sequence of letters."""
-    if isinstance(terms, str) or not all(isinstance(term, str) and term.strip() for term in terms):
+    if not isinstance(terms, list | tuple) or not all(isinstance(term, str) and term.strip() for term in terms):
         raise wrong(name, terms, "a list of words or phrases, none of them empty")
 
 
@@ -113,9 +113,8 @@ def listen_url(base_url: str, options: ListenOptions) -> str:
     ]
     if options.utterance_end_ms is not None:
         query.append(("utterance_end_ms", str(options.utterance_end_ms)))
-    for name in ("vad_events", "smart_format", "numerals", "profanity_filter", "mip_opt_out"):
-        if getattr(options, name):
-            query.append((name, "true"))
+    switches = ("vad_events", "smart_format", "numerals", "profanity_filter", "mip_opt_out")
+    query += [(name, "true") for name in switches if getattr(options, name)]
     query += [("keyterm", term) for term in options.keyterms]
     query += [("tag", tag) for tag in options.tags]
     return address(base_url, "/v1/listen", query)
@@ -270,7 +269,7 @@ class ListenWire:
         return []
 
     def finish(self, *, deaf: bool) -> list[HearingEvent]:
-        """End the turn with what was understood: nobody else can.
+        """After `lost`: end the turn with what was understood, since nobody else can.
 
         Args:
             deaf: no socket will hear the rest again, so that a text that was not final is better than none.
