@@ -89,6 +89,7 @@ class Call:
         try:
             async with AsyncExitStack() as stack:
                 voices = [(await stack.enter_async_context(voice.connect()), Pace()) for voice in self._voices]
+                voices[0][0].prepare()
                 talk = self._loop.create_task(self._talk(voices), name=f"call {self.info.call_id}")
                 try:
                     ends: list[asyncio.Future[Any]] = [talk, self._ended]

@@ -5,8 +5,9 @@ LinesideError
 │   ├── LocalProtocolError     our mistake: a call the protocol does not allow now
 │   └── RemoteProtocolError    the peer's mistake: a message we cannot accept
 ├── ProviderError
-│   ├── ProviderUnavailable    try again: the socket died, the service is busy
-│   │   └── ProviderSilent     a deadline passed without an answer
+│   ├── ProviderUnavailable    try again: the socket died, the service is down
+│   │   ├── ProviderSilent     a deadline passed without an answer
+│   │   └── ProviderBusy       no slot of the account became free in time
 │   └── ProviderRefused        do not try again: key, quota, voice name
 ├── CarrierError               the carrier's REST side refused or did not answer
 ├── AgentError                 the user's agent raised, hung, or gave a line we do not know
@@ -48,6 +49,10 @@ class ProviderUnavailable(ProviderError):
 
 class ProviderSilent(ProviderUnavailable):
     """The provider let a deadline pass."""
+
+
+class ProviderBusy(ProviderUnavailable):
+    """The account has no free slot: another voice may have one now."""
 
 
 class ProviderRefused(ProviderError):

@@ -92,6 +92,20 @@ class Speech(Protocol):
         """The most characters one `say` may carry."""
         ...
 
+    @property
+    def ready(self) -> bool:
+        """Its socket is open: the next utterance can begin at once."""
+        ...
+
+    @property
+    def admitted(self) -> bool:
+        """The account has room for this call, as far as can be known without speaking."""
+        ...
+
+    def prepare(self) -> None:
+        """Open what the next utterance needs, if it is not open. An utterance that comes first does the same."""
+        ...
+
     def utterance(self, listener: Callable[[SpeechEvent], None]) -> Utterance: ...
 
 
@@ -101,8 +115,13 @@ class Voice(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def fingerprint(self) -> str:
+        """What makes it sound as it does: the same text in two voices of one fingerprint sounds the same."""
+        ...
+
     def connect(self) -> AbstractAsyncContextManager[Speech]:
-        """Open one call's line. Entering does not wait for the socket; leaving closes it."""
+        """One call's line. Entering opens nothing (see `Speech.prepare`); leaving closes what was opened."""
         ...
 
 

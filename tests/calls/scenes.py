@@ -93,6 +93,17 @@ class Script:
                 yield line
 
 
+def slowly(n: int, every: float) -> Callable[[], AsyncIterator[Line]]:
+    """An agent's answer of so many sentences of two words, one at a time."""
+
+    async def answer() -> AsyncIterator[Line]:
+        for i in range(n):
+            yield prose(2, first=2 * i) + " "
+            await asyncio.sleep(every)
+
+    return answer
+
+
 def settings(*, lead: float = 1.0, **deepgram: Any) -> Settings:
     """The server's settings: the agent shares the loop."""
     return Settings(LinesideSettings(agent_loop="app", lead_s=lead), deepgram=DeepgramSettings(**deepgram))

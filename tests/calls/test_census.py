@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +127,16 @@ async def one_call(sim: Simulation, carrier: Stranger, n: int) -> None:
     await call.ended(60)
 
 
-async def test_a_thousand_calls_leave_nothing_behind(record_property: pytest.RecordProperty) -> None:
+@pytest.fixture
+def no_log() -> Iterator[None]:
+    """pytest keeps log records, and what their tracebacks hold."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("no_log")
+async def test_a_thousand_calls_leave_nothing_behind() -> None:
     known: list[Census] = []
     async with (
         simulation(agent, settings=settings(calls_waiting_max=1000)) as sim,
@@ -146,12 +156,11 @@ async def test_a_thousand_calls_leave_nothing_behind(record_property: pytest.Rec
     for kind in ("call.Call", "turn.Turn", "stretch.Stretch", "observe.timeline.Timeline", "agents.session.Session"):
         assert at_1000.objects[f"lineside.{kind}"] == 0
     # What grows are the two bounded sets of calls and passes that were: a few small objects a call.
-    a_call = (at_1000.blocks - at_500.blocks) / 500
-    record_property("blocks a call", a_call)
-    assert a_call < 20
+    assert (at_1000.blocks - at_500.blocks) / 500 < 20
 
 
 @pytest.mark.realtime
+@pytest.mark.usefixtures("no_log")
 async def test_calls_whose_agents_live_in_a_thread_leave_nothing_behind() -> None:
     known: list[Census] = []
     threads = threading.active_count()
@@ -166,6 +175,9 @@ async def test_calls_whose_agents_live_in_a_thread_leave_nothing_behind() -> Non
             await asyncio.sleep(0.3)
             known.append(count())
     before, after = known
-    assert after.objects - before.objects == Counter()
+    new = after.objects - before.objects
+    assert not {
+        kind: n for kind, n in new.items() if kind.startswith(("lineside.agents", "lineside.call", "lineside.turn"))
+    }
     assert after.tasks == before.tasks
     assert threading.active_count() <= threads + 1  # the loop's own pool

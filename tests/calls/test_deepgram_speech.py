@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from calls.scenes import (
     prose,
     record,
     settings,
+    slowly,
     spans,
     speaks,
     spoken,
@@ -164,17 +165,6 @@ async def test_no_speak_is_longer_than_the_service_takes_and_no_text_is_lost(tex
         assert "".join(texts) == text
         assert len(spans(call)) == 1
         assert (dict(record(sim).breaches), dict(call.warnings)) == ({}, {})
-
-
-def slowly(n: int, every: float) -> Callable[[], AsyncIterator[Line]]:
-    """An agent's answer of so many sentences of two words, one at a time."""
-
-    async def answer() -> AsyncIterator[Line]:
-        for i in range(n):
-            yield prose(2, first=2 * i) + " "
-            await asyncio.sleep(every)
-
-    return answer
 
 
 def n_flushes(sim: Simulation) -> list[int]:

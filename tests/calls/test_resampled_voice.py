@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calls.scenes import REAL, Script, beset, listen, prose, record, settings, spans, spoken, telling, words_of
+from calls.scenes import REAL, Script, beset, listen, prose, record, settings, slowly, spans, spoken, telling, words_of
 from lineside.audio import mulaw
 from lineside.audio.formats import FRAME_BYTES, SILENCE
 from lineside.standin.tone import ToneVoice
@@ -40,8 +40,8 @@ def assert_is(heard: bytes, sent: bytes, rate: int) -> None:
     n = n_samples(sent, rate)
     assert 0 <= len(heard) - n < FRAME_BYTES
     assert not heard[n:].strip(SILENCE)
-    # Mu-law alone leaves 37 dB; the tones' sudden ends lose what lies above a telephone's band.
-    assert signal_to_noise(heard, sent, rate) > 25
+    # Mu-law alone leaves 38 dB.
+    assert signal_to_noise(heard, sent, rate) > 36
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -81,20 +81,20 @@ async def test_after_a_cut_the_next_turn_begins_with_its_own_first_sample(rate: 
         call.press("1")
         await sim.turn_over(call)
         first, second = spans(call)
-        assert signal_to_noise(first.audio, spoken(sim.provider, prose(35, first=28))[: len(first.audio) * rate // 4000], rate) > 20
+        said = spoken(sim.provider, prose(35, first=28))
+        assert signal_to_noise(first.audio, said[: len(first.audio) * 2 * rate // 8000], rate) > 36
         assert_is(second.audio, spoken(sim.provider, ANSWER), rate)
 
 
-@pytest.mark.parametrize("rate", [8000, 24000, 48000])
+@pytest.mark.parametrize("rate", [16000, 48000])
 async def test_a_turn_that_moves_to_another_socket_is_one_signal(rate: int) -> None:
-    script = Script(prose(140, sentence=3))
-    text = prose(140, sentence=3)
+    script = Script(slowly(30, every=1.0))
+    text = " ".join(prose(2, first=2 * i) for i in range(30))
     async with simulation(script.agent, settings=settings(encoding="linear16", sample_rate=rate)) as sim:
         beset(sim, **REAL)
-        sim.bridge.settings.lineside.model_copy()
         call = await sim.phone.dial()
         await sim.turn_over(call)
-        assert record(sim).connections.opened > 0
+        assert {each.connection for each in record(sim).spoken} == {1, 2}
         (only,) = spans(call)
         assert_is(only.audio, spoken(sim.provider, text), rate)
 

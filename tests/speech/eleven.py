@@ -129,9 +129,11 @@ def options(url: str, *, key: str = "key", voice_id: str = "voice", **wire: Any)
 async def speaking(
     kind: Kind, url: str, governor: Governor | None = None, *, silence_timeout: float = 4.0, **how: Any
 ) -> AsyncIterator[ElevenLabsSpeech]:
+    """One call's line, which is being opened."""
     voice = kind("eleven", replace(options(url, **how), silence_timeout=silence_timeout), governor)
     async with voice.connect() as speech:
         assert isinstance(speech, ElevenLabsSpeech)
+        speech.prepare()
         yield speech
 
 

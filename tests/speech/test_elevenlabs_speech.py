@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from lineside.audio.resample import Encoder
-from lineside.errors import ProviderRefused, ProviderSilent, ProviderUnavailable, SettingsError
+from lineside.errors import ProviderBusy, ProviderRefused, ProviderSilent, ProviderUnavailable, SettingsError
 from lineside.events import Audio, Finished, Flushed
 from lineside.speech.elevenlabs import ElevenLabsVoice
 from lineside.speech.elevenlabs_line import RENEW_AFTER
@@ -155,6 +155,29 @@ async def test_the_listener_may_begin_the_next_turn_from_within_the_end_of_the_l
         await until(lambda: len(turns) == 3 and turns[-1].over.is_set())
         assert [turn.kinds for turn in turns] == [["Audio", "Finished"]] * 3
         assert provider.record.breaches == {}
+
+
+async def test_entering_opens_nothing_and_the_first_utterance_opens_what_it_needs(kind: Kind) -> None:
+    async with Provider() as provider, kind("eleven", options(provider.url)).connect() as speech:
+        await asyncio.sleep(10)
+        assert (speech.ready, speech.admitted, provider.record.connections.opened) == (False, False, 0)
+        assert (await say(speech, HELLO).end()).kinds == ["Audio", "Finished"]
+        speech.prepare()
+        assert speech.ready
+    async with Provider() as provider, kind("eleven", options(provider.url)).connect():
+        pass
+    assert provider.record.connections.opened == 0
+
+
+async def test_voices_that_sound_alike_have_one_fingerprint_and_others_do_not(kind: Kind) -> None:
+    def fingerprint(**how: Any) -> str:
+        return kind("eleven", options("ws://x", **how)).fingerprint
+
+    assert fingerprint() == fingerprint(key="another", api_key_in="message", inactivity_timeout=20)
+    assert fingerprint() == ElevenLabsVoice("other", options("ws://y")).fingerprint
+    others = [{"voice_id": "v2"}, {"model_id": "eleven_multilingual_v2"}, {"speed": 1.1}, {"stability": 0.0}]
+    assert len({fingerprint(), *(fingerprint(**how) for how in others)}) == 5
+    assert "secret" not in fingerprint(key="secret")
 
 
 # -- interrupting ------------------------------------------------------------------------------------------------------
@@ -531,9 +554,49 @@ async def test_text_that_waits_too_long_for_a_slot_is_lost(kind: Kind) -> None:
     async with talking(kind, governor=governor) as (speech, provider):
         turn = await say(speech, HELLO).end()
         assert turn.told[-1][0] == pytest.approx(8)
-        assert isinstance(turn.error, ProviderUnavailable)
+        assert isinstance(turn.error, ProviderBusy)
         assert "no free generation" in str(turn.error)
         assert (governor.waiting, provider.record.spoken) == (0, [])
+
+
+async def test_in_the_middle_of_a_call_patience_is_shorter_and_calls_that_still_ring_come_later(kind: Kind) -> None:
+    governor = Governor("account", 1)
+    async with talking(kind, governor=governor) as (speech, _):
+        await say(speech, HELLO).end()
+        held = governor.ask(lambda: None)
+        turn = await say(speech, HELLO).end()
+        assert (turn.told[-1][0], type(turn.error)) == (pytest.approx(2), ProviderBusy)
+        ringing: list[str] = []
+        ticket = governor.ask(lambda: ringing.append("granted"))
+        turn = say(speech, HELLO)
+        held.leave()
+        assert (governor.taken, ringing) == (1, [])
+        await turn.end()
+        assert (turn.kinds, ringing) == (["Audio", "Finished"], ["granted"])
+        ticket.leave()
+
+
+async def test_a_call_is_admitted_while_the_account_has_room_or_its_own_turn_has(kind: Kind) -> None:
+    governor = Governor("account", 1)
+    async with Provider() as provider, kind("eleven", options(provider.url), governor).connect() as speech:
+        assert not speech.admitted
+        speech.prepare()
+        assert speech.admitted
+        held = governor.ask(lambda: None)
+        assert not speech.admitted
+        turn = say(speech, HELLO)
+        assert not speech.admitted
+        held.leave()
+        assert (governor.taken, speech.admitted) == (1, True)
+        await turn.end()
+        governor.refused()
+        await asyncio.sleep(1)
+        assert speech.admitted  # the socket is open
+    async with Provider() as provider, kind("eleven", options(provider.url), governor).connect() as speech:
+        speech.prepare()
+        assert not speech.admitted
+        await until(lambda: speech.ready)
+        assert speech.admitted
 
 
 async def test_a_turn_that_is_cancelled_while_it_waits_gives_its_place_up(kind: Kind) -> None:
@@ -588,7 +651,10 @@ async def test_many_calls_share_an_account_without_ever_asking_too_much_of_it(ki
                 interrupted = say(speech, LONG)
                 await asyncio.sleep(0.3)
                 interrupted.cancel()
-                return (await say(speech, HELLO).end()).kinds
+                turn = await say(speech, HELLO).end()
+                while isinstance(turn.error, ProviderBusy):
+                    turn = await say(speech, HELLO).end()
+                return turn.kinds
 
         ends = await asyncio.gather(*(call(number) for number in range(12)))
         assert ends == [["Audio", "Finished"]] * 12
@@ -602,7 +668,7 @@ async def test_a_handshake_that_is_refused_for_too_many_requests_makes_everybody
     governor = Governor("account", 0)
     async with Provider(faults=Faults(refuse=[429])) as provider, speaking(kind, provider.url, governor) as speech:
         turn = await say(speech, HELLO).end()
-        assert isinstance(turn.error, ProviderUnavailable)
+        assert isinstance(turn.error, ProviderBusy)
         assert (governor.waits.n_refused, governor.free) == (1, False)
         again = await say(speech, HELLO).end()
         assert again.kinds == ["Audio", "Finished"]
@@ -623,7 +689,7 @@ async def test_one_generation_too_many_that_the_service_complains_of_makes_every
         long = say(first, LONG)
         await asyncio.sleep(0.2)
         short = await say(second, HELLO).end()
-        assert isinstance(short.error, ProviderUnavailable)
+        assert isinstance(short.error, ProviderBusy)
         assert (governor.waits.n_refused, governor.free) == (1, False)
         await long.end()
         assert (await say(second, HELLO).end()).kinds == ["Audio", "Finished"]

@@ -60,6 +60,17 @@ async def test_a_slot_given_back_twice_counts_once() -> None:
     assert governor.taken == 1
 
 
+async def test_a_call_that_is_on_the_phone_goes_before_those_that_still_ring() -> None:
+    governor = Governor("account", 1)
+    held = governor.ask(nobody)
+    tickets, granted = asking(governor, "ab")
+    urgent = governor.ask(lambda: granted.append("urgent"), urgent=True)
+    held.leave()
+    urgent.leave()
+    tickets[0].leave()
+    assert granted == ["urgent", "a", "b"]
+
+
 async def test_no_number_of_slots_is_no_limit() -> None:
     governor = Governor("account", 0)
     _, granted = asking(governor, "abcdefgh")

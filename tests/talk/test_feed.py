@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside.talk.feed import Feed, Step
@@ -74,6 +74,7 @@ seconds = st.floats(0, 60)
 
 
 @given(waiting=st.booleans(), in_hand=seconds, unflushed=st.one_of(st.just(0.0), seconds), ahead=seconds, low=seconds)
+@settings(deadline=None)
 def test_time_alone_changes_the_step_when_the_wait_is_over_and_not_before(
     waiting: bool, in_hand: float, unflushed: float, ahead: float, low: float
 ) -> None:
@@ -91,12 +92,9 @@ def test_time_alone_changes_the_step_when_the_wait_is_over_and_not_before(
         assert feed.step(waiting=waiting, more=True, in_hand=just_after, unflushed=unflushed) is not Step.WAIT
 
 
-@given(
-    waiting=st.lists(st.floats(0.01, 20), max_size=30), more=st.booleans(), in_hand=seconds, unflushed=seconds
-)
-def test_asking_until_it_waits_always_ends(
-    waiting: list[float], more: bool, in_hand: float, unflushed: float
-) -> None:
+@given(waiting=st.lists(st.floats(0.01, 20), max_size=30), more=st.booleans(), in_hand=seconds, unflushed=seconds)
+@settings(deadline=None)
+def test_asking_until_it_waits_always_ends(waiting: list[float], more: bool, in_hand: float, unflushed: float) -> None:
     """A sentence that is said is unflushed; what is flushed is owed, and so in hand."""
     feed, flushes = Feed(), 0
     for _ in range(2 * len(waiting) + 3):

@@ -40,6 +40,7 @@ PROSE = (
 )
 WORD = re.compile(r"\S+")
 LAST = 0x80  # flag of the last byte of a word in synthetic audio
+WORD_END = re.compile(rb"[\x80-\xff]")
 
 
 # -- a voice that can be checked -----------------------------------------------------------------------------------
@@ -95,12 +96,12 @@ class Voice:
 
 def spoken_words(audio: bytes) -> list[int]:
     """The words that were spoken to their end, in order."""
-    return [byte & ~LAST for byte in audio if byte & LAST]
+    return [found[0][0] & ~LAST for found in WORD_END.finditer(audio)]
 
 
 def spoken_by(audio: bytes) -> list[int]:
     """The bytes behind which a word had been spoken to its end."""
-    return [at for at, byte in enumerate(audio, 1) if byte & LAST]
+    return [found.end() for found in WORD_END.finditer(audio)]
 
 
 def lost_words(audio: bytes, n_words: int) -> list[int]:
@@ -250,6 +251,7 @@ def test_a_piece_that_is_too_long_is_cut_at_a_word(text: str, most: int, first: 
 
 
 @given(texts=st.lists(st.text(st.sampled_from("ab \n.é👍"), max_size=30), max_size=5), most=st.integers(1, 12))
+@settings(deadline=None)
 def test_all_text_is_given_once_in_order_and_within_the_limit(texts: list[str], most: int) -> None:
     ledger = ledger_of(*texts)
     given_texts = []
@@ -918,7 +920,7 @@ class Conversation:
     sent: float
     keep: float
     segment: int = 2  # sentences
-    chunk: int = 1111
+    chunk: int = 2001
     pace: Pace | None = None
     audio: bytearray = field(default_factory=bytearray)
     exact: list[bool] = field(default_factory=list)  # of each restart: was the place known?
@@ -990,7 +992,7 @@ def check(talk: Conversation) -> None:
 @pytest.mark.parametrize("timings", [False, True])
 def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float) -> None:
     sentences = prose(3, 5)
-    for death in range(0, 120):
+    for death in range(60):
         talk = Conversation(sentences, Voice(death, 1.0), timings, [death], sent, 0.5)
         talk.run()
         check(talk)

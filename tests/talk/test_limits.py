@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lineside.talk.limits import Budget
@@ -77,6 +77,7 @@ spendings = st.lists(st.tuples(st.floats(0, 50), st.integers(0, 30)), max_size=2
 
 
 @given(amount=st.integers(0, 60), window=st.floats(0.5, 100), spent=spendings, later=st.floats(0, 120))
+@settings(deadline=None)
 def test_what_is_left_is_what_was_not_spent_within_the_window(
     amount: int, window: float, spent: list[tuple[float, int]], later: float
 ) -> None:
@@ -92,6 +93,7 @@ def test_what_is_left_is_what_was_not_spent_within_the_window(
 
 @given(amount=st.integers(1, 60), window=st.floats(0.5, 100), spent=spendings, units=st.integers(0, 60))
 @example(amount=1, window=60.1, spent=[(0.1, 1)], units=1)
+@settings(deadline=None)
 def test_after_the_wait_so_much_can_be_spent_and_not_before(
     amount: int, window: float, spent: list[tuple[float, int]], units: int
 ) -> None:
@@ -125,6 +127,7 @@ def test_waiting_as_told_never_needs_to_wait_for_nothing(start: float) -> None:
 
 
 @given(asks=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 12)), min_size=1, max_size=40))
+@settings(deadline=None)
 def test_who_waits_as_told_never_spends_more_than_the_amount_in_any_window(asks: list[tuple[float, int]]) -> None:
     budget, now, log = Budget(12, 60.0), 1000.0, list[tuple[float, int]]()
     for after, units in asks:

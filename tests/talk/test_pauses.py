@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside.talk.pauses import BYTES_PER_MS, SHORTEST_MS, first_pause
@@ -76,8 +76,7 @@ def test_quiet_is_what_lies_42_db_below_full_scale_on_either_side_of_zero() -> N
     start=st.integers(0, 300),
     shortest_ms=st.integers(1, 6),
 )
-def test_it_finds_what_looking_at_every_sample_finds(
-    runs: list[tuple[int, int]], start: int, shortest_ms: int
-) -> None:
+@settings(deadline=None)
+def test_it_finds_what_looking_at_every_sample_finds(runs: list[tuple[int, int]], start: int, shortest_ms: int) -> None:
     audio = b"".join(bytes([code]) * n for code, n in runs)
     assert first_pause(audio, start, shortest_ms) == by_hand(audio, start, shortest_ms * BYTES_PER_MS)

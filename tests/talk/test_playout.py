@@ -310,6 +310,7 @@ def test_silence_between_hold_and_resume_is_no_gap() -> None:
     lead=st.sampled_from([0.02, 0.1, 0.2, 1.0, 5.0]),
     pace=st.floats(0.0, 0.3),
 )
+@settings(deadline=None)
 def test_any_chunking_gives_the_same_audio_in_whole_frames(
     cuts: list[int], n_bytes: int, lead: float, pace: float
 ) -> None:
@@ -379,6 +380,7 @@ def test_gaps_reported_are_those_that_the_carrier_had() -> None:
 
 
 @given(n_bytes=st.integers(0, 20_000), at=st.integers(0, 25_000), now=st.floats(0, 3), extra=st.integers(0, 500))
+@settings(deadline=None)
 def test_dropping_never_touches_what_was_sent(n_bytes: int, at: int, now: float, extra: int) -> None:
     audio = audio_of(n_bytes)
     playout = Playout("a", lead=0.5)
@@ -807,6 +809,7 @@ def test_holding_in_the_padding_holds_at_the_end() -> None:
     )
 )
 @example(steps=[("a", 200, 0.0), ("t", 0, 0.0), ("f", 0, 0.0), ("t", 0, 0.1), ("h", 0, 0.3), ("r", 0, 0.0)])
+@settings(deadline=None)
 def test_whatever_is_called_the_account_stays_in_order(steps: list[tuple[str, int, float]]) -> None:
     playout = Playout("a", lead=0.5)
     marks: list[str] = []

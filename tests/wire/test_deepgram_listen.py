@@ -443,23 +443,17 @@ WORDS = st.sampled_from(["", "yes", "no", "please", "two words"])
 @given(st.lists(st.tuples(WORDS, st.booleans(), st.booleans()), max_size=30))
 def test_every_final_word_is_in_exactly_one_turn_and_no_turn_is_empty(segments: list[tuple[str, bool, bool]]) -> None:
     wire = ListenWire()
-    turns: list[str] = []
-    for n, (text, speech_final, dies) in enumerate(segments):
-        at = 0.0 if dies else float(n)
+    events: list[HearingEvent] = []
+    start = 0.0
+    for text, speech_final, dies in segments:
         if dies:
-            turns += [event.text for event in wire.lost() if isinstance(event, EndOfTurn)]
-            wire = wire if n % 2 else wire  # the same memory serves the next socket
-        for message in (results(text[:2], at), final(text, at, speech_final=speech_final)):
-            for event in wire.receive(message):
-                if isinstance(event, EndOfTurn):
-                    assert event.text.strip()
-                    turns.append(event.text)
-        if dies:
-            wire.lost()
-            for event in wire.receive(final("", 0.0, float(n) or 0.5)):
-                assert isinstance(event, EndOfTurn)
-                turns.append(event.text)
-    turns += [event.text for event in wire.finish(deaf=True) if isinstance(event, EndOfTurn)]
+            events += wire.lost()
+            start = 0.0
+        events += hear(wire, results(text[:2], start), final(text, start, speech_final=speech_final))
+        start += 1.0
+    events += wire.lost() + wire.finish(deaf=True)
+    turns = [event.text for event in events if isinstance(event, EndOfTurn)]
+    assert all(turns)
     assert " ".join(turns).split() == " ".join(text for text, _, _ in segments).split()
 
 

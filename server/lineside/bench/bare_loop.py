@@ -43,7 +43,7 @@ class Media:
             stream_id = await _started(websocket)
             speaking = asyncio.create_task(_pass_on(speech, websocket, stream_id))
             try:
-                with suppress(WebSocketDisconnect):
+                with suppress(WebSocketDisconnect, RuntimeError):  # the latter if `_pass_on` noticed it first
                     await _listen(websocket, speech)
             finally:
                 speaking.cancel()

@@ -18,7 +18,7 @@ import sys
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -46,19 +46,28 @@ clock = time.monotonic  # real time, finer than the loop's: uvloop counts whole 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far, by its own account in /proc."""
+    """What a process has used so far, as Linux tells."""
 
     cpu: float
     """Seconds of user and system time, all threads."""
     resident: int
     """Bytes of memory, now."""
+    waiting: float
+    """Seconds that its main thread was ready to run and others had the core; 0 where the kernel does not say."""
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])  # utime and stime, the 14th and 15th of the line
-        return cls(ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+        """
+        Sources: https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html,
+        https://docs.kernel.org/scheduler/sched-stats.html
+        """
+        # The number that clock_getcpuclockid(3) gives: in ns, where /proc counts hundredths of a second.
+        cpu = time.clock_gettime((~pid << 3) | 2)
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        waiting = 0.0
+        with suppress(FileNotFoundError):
+            waiting = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        return cls(cpu, resident, waiting)
 
 
 # -- dialling -----------------------------------------------------------------------------------------------------
@@ -214,6 +223,7 @@ async def _measure(load: Load, calls: Sequence[LoadCall], pacer: Pacer, idle_byt
         lost=sum(each.lost for each in calls),
         n_bytes=sum(each.n_bytes for each in callers) - n_bytes,
         late_ms=_ms(percentiles(pacer.lateness[n_frames:])),
+        waited=(after.waiting - before.waiting) / (ended - began),
     )
 
 

@@ -11,11 +11,6 @@ from rich import box
 from rich.table import Table
 
 YARDSTICK = "bare"
-HEADS = ["", "CPU", "first audio", "added", "dry", "failed", "idle kB", "generator late"]
-EXPLAINED = (
-    "CPU: ms of the server's process per second and call. Delays: ms, p50/p99. Dry: times that the carrier's queue ran "
-    "dry within an answer. Failed: answers missing and calls lost. Void: the generator was late itself."
-)
 LATE = 5.0  # ms; a generator that is later than this at its 99th percentile measures itself
 
 
@@ -40,6 +35,8 @@ class Figures:
     """Audio received, mu-law."""
     late_ms: tuple[float, float]
     """How long after its time the generator sent a frame, p50 and p99."""
+    waited: float
+    """Share of the time in which the server could have run but had no core: others use this machine too."""
 
     @property
     def void(self) -> bool:
@@ -54,6 +51,8 @@ class Figures:
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
+
+Value = Callable[[Figures], float]
 
 Round = Mapping[str, Figures]
 """Every server's figures by its name, measured one right after the other."""
@@ -72,7 +71,7 @@ class Report:
 
     @property
     def valid(self) -> Sequence[Round]:
-        """Rounds whose generator kept time; all of them when none did, and then every row says `void`."""
+        """Rounds whose generator kept time; all of them when none did, and then the table says `void`."""
         return [each for each in self.rounds if not _void(each)] or self.rounds
 
     @property
@@ -81,7 +80,7 @@ class Report:
         return all(_void(each) for each in self.rounds)
 
     def cpu_ratio(self, server: str) -> float:
-        return self._median(lambda each: each[server].cpu_ms / each[YARDSTICK].cpu_ms)
+        return self._median(lambda each: each[server].cpu_ms / max(each[YARDSTICK].cpu_ms, 0.001))
 
     def idle_ratio(self, server: str) -> float:
         return self._median(lambda each: each[server].idle_kb / max(each[YARDSTICK].idle_kb, 1.0))
@@ -94,51 +93,53 @@ class Report:
 
         return added(0), added(1)
 
-    def underruns(self, server: str) -> int:
-        """In all rounds that count."""
-        return sum(each[server].underruns for each in self.valid)
-
     def rows(self) -> list[list[str]]:
-        """The report as text: the heads of the columns, then rows of the same length."""
-        servers = list(self.rounds[0])
-        rows = [HEADS, *(self._row(server) for server in servers)]
-        rows += [self._ratios(server) for server in servers if server != YARDSTICK]
-        return rows
+        """The table as text: a head, then a row a measure. Every server but the yardstick has one more column, which
+        holds its ratio to the yardstick, or its difference.
+        """
+        servers, others = list(self.rounds[0]), self._others()
+        mark = " (void)" if self.void else ""
+        cpu, idle = [[f"x {ratio(each):.2f}" for each in others] for ratio in (self.cpu_ratio, self.idle_ratio)]
+        added = [[f"{self.added_ms(each)[i]:+.1f}" for each in others] for i in range(2)]
+        return [
+            ["", *(server + mark for server in servers), *(f"{server} to {YARDSTICK}" for server in others)],
+            self._row("CPU ms per call-second", lambda it: it.cpu_ms, ".2f", cpu),
+            self._row("first audio p50 ms", lambda it: it.first_audio_ms[0], ".1f", added[0]),
+            self._row("first audio p99 ms", lambda it: it.first_audio_ms[1], ".1f", added[1]),
+            self._counts("ran dry within an answer", lambda it: it.underruns),
+            self._counts("answers missing, calls lost", lambda it: it.stuck + it.lost),
+            self._row("idle call kB", lambda it: it.idle_kb, ".0f", idle),
+            self._row("generator late p50 ms", lambda it: it.late_ms[0], ".2f"),
+            self._row("generator late p99 ms", lambda it: it.late_ms[1], ".2f"),
+            self._row("server waited for a core %", lambda it: 100 * it.waited, ".1f"),
+        ]
 
     def table(self) -> Table:
         heads, *rows = self.rows()
         n_void = sum(map(_void, self.rounds))
         table = Table(
             title=f"{self.calls} calls for {self.seconds:g} s",
-            caption=f"{EXPLAINED} Rounds: {len(self.rounds)}, of which void: {n_void}.",
+            caption=f"{len(self.rounds)} rounds, {n_void} of them void: the generator was late by over {LATE:g} ms",
             box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            caption_justify="left",
         )
         for i, head in enumerate(heads):
-            table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
+            table.add_column(head, justify="left" if i == 0 else "right")
         for row in rows:
             table.add_row(*row)
         return table
 
-    def _row(self, server: str) -> list[str]:
-        def middle(value: Callable[[Figures], float]) -> float:
-            return self._median(lambda each: value(each[server]))
+    def _others(self) -> list[str]:
+        return [server for server in self.rounds[0] if server != YARDSTICK]
 
-        return [
-            f"{server} (void)" if self.void else server,
-            f"{middle(lambda it: it.cpu_ms):.2f}",
-            _pair(middle(lambda it: it.first_audio_ms[0]), middle(lambda it: it.first_audio_ms[1])),
-            "" if server == YARDSTICK else _pair(*self.added_ms(server)),
-            str(self.underruns(server)),
-            str(sum(each[server].stuck + each[server].lost for each in self.rounds)),
-            f"{middle(lambda it: it.idle_kb):.0f}",
-            _pair(middle(lambda it: it.late_ms[0]), middle(lambda it: it.late_ms[1])),
-        ]
+    def _row(self, name: str, value: Value, form: str, compared: Sequence[str] = ()) -> list[str]:
+        """A measure's median for each server, and how the others compare with the yardstick."""
+        cells = [format(median(value(each[server]) for each in self.valid), form) for server in self.rounds[0]]
+        return [name, *cells, *(compared or [""] * len(self._others()))]
 
-    def _ratios(self, server: str) -> list[str]:
-        cpu, idle = f"{self.cpu_ratio(server):.2f}", f"{self.idle_ratio(server):.2f}"
-        return [f"{server} / {YARDSTICK}", cpu, "", "", "", "", idle, ""]
+    def _counts(self, name: str, value: Value) -> list[str]:
+        """A measure's sum for each server."""
+        cells = [f"{sum(value(each[server]) for each in self.valid):g}" for server in self.rounds[0]]
+        return [name, *cells, *[""] * len(self._others())]
 
     def _median(self, value: Callable[[Round], float]) -> float:
         return median(value(each) for each in self.valid)
@@ -146,10 +147,6 @@ class Report:
 
 def _void(measured: Round) -> bool:
     return any(figures.void for figures in measured.values())
-
-
-def _pair(p50: float, p99: float) -> str:
-    return f"{p50:.1f}/{p99:.1f}"
 
 
 def percentiles(values: Iterable[float]) -> tuple[float, float]:

@@ -140,7 +140,7 @@ class Listening:
                 self._pump()
 
     def _pump(self) -> None:
-        """Send what may be sent now. A full queue is looked at again when more audio or the next tick comes."""
+        """Send what may be sent now, and come back for the rest."""
         socket, backlog = self._socket, self._backlog
         if not socket.open:
             return
@@ -150,8 +150,9 @@ class Listening:
             self._sent_at = now
             self._any_audio = True
         due = backlog.due
-        if due is not None and due > now and self._pumping is None:
-            self._pumping = self._loop.call_at(due, self._pump_again)
+        if due is not None and self._pumping is None:
+            # Either its time has not come, or the queue is full: then in a while, however long the socket stalls.
+            self._pumping = self._loop.call_at(due if due > now else now + self._chunk_s, self._pump_again)
 
     def _pump_again(self) -> None:
         self._pumping = None

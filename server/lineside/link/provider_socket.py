@@ -94,6 +94,7 @@ class ProviderSocket:
         self._ended = False
         self.open = False
         self.was_open = False
+        self.refused_with: int | None = None  # the HTTP status of a handshake that was turned down
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -156,6 +157,7 @@ class ProviderSocket:
             self._on_end(error)
 
     def _refused(self, exc: InvalidStatus) -> ProviderError:
+        self.refused_with = exc.response.status_code
         if self._explain is not None:
             return self._explain(exc.response.status_code, bytes(exc.response.body or b""))
         return refusal(self._who, exc)

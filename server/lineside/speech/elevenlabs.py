@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterable
 from lineside.errors import ProviderError
 from lineside.events import Finished, Lost, SpeechEvent
 from lineside.ports import Speech
-from lineside.speech.elevenlabs_line import Account, ElevenLabsOptions, Line, LineOwner
+from lineside.speech.elevenlabs_line import Account, ElevenLabsOptions, Line, LineOwner, fingerprint
 from lineside.speech.elevenlabs_slot import Slot
 from lineside.speech.elevenlabs_speech import ElevenLabsSpeech
 from lineside.speech.elevenlabs_watch import RELEASE
@@ -39,6 +39,7 @@ class ElevenLabsVoice:
 
     def __init__(self, name: str, options: ElevenLabsOptions, governor: Governor | None = None) -> None:
         self.name = name
+        self.fingerprint = fingerprint(options)
         address = url(options.base_url, options.voice_id, options.wire, "multi-stream-input")
         self._account = Account(address, options, governor)
 

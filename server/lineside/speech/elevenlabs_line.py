@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lineside.errors import ProviderError, ProviderUnavailable, RemoteProtocolError
+from lineside.errors import ProviderBusy, ProviderError, RemoteProtocolError
 from lineside.events import Lost, SpeechEvent
 from lineside.link.provider_socket import ProviderSocket
 from lineside.speech.elevenlabs_slot import Slot
@@ -24,6 +24,7 @@ KEEP_ALIVE = 10.0  # s; the service waits 20 s for text unless it is told otherw
 RENEW_AFTER = 50 * 60.0  # s; no paper gives an age at which the service ends a socket, others of its kind have an hour
 STEADY = 10.0  # s; a socket that lived so long was no failure to connect
 
+TOO_MANY = 429  # HTTP status of a handshake
 BUSY = frozenset({"concurrent_limit_exceeded", "rate_limit_exceeded", "system_busy", "too_many_concurrent_requests"})
 
 
@@ -39,7 +40,33 @@ class ElevenLabsOptions:
     silence_timeout: float = 4.0
     """Seconds without a frame, while a flush is unanswered, after which the socket is given up."""
     generation_wait: float = 8.0
-    """Seconds that text waits at most for one of the account's generations."""
+    """Seconds that a call waits for one of the account's generations, before it has spoken."""
+    urgent_wait: float = 2.0
+    """The same in the middle of a call, where somebody is listening to the silence."""
+
+
+_SOUND = (
+    "model_id",
+    "language_code",
+    "output_format",
+    "apply_text_normalization",
+    "apply_language_text_normalization",
+    "enable_ssml_parsing",
+    "seed",
+    "stability",
+    "similarity_boost",
+    "style",
+    "use_speaker_boost",
+    "speed",
+    "pronunciation_dictionaries",
+)
+
+
+def fingerprint(options: ElevenLabsOptions) -> str:
+    """What makes a voice sound as it does, over either kind of socket."""
+    values = {name: getattr(options.wire, name) for name in _SOUND}
+    given = [f"{name}={value}" for name, value in values.items() if value not in (None, ())]
+    return " ".join(["elevenlabs", options.voice_id, *given])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +81,11 @@ class Account:
 
 class LineOwner(Protocol):
     """What a line tells the speech that it belongs to."""
+
+    @property
+    def urgent(self) -> bool:
+        """The call has spoken before."""
+        ...
 
     def line_opened(self, line: Line) -> None: ...
     def line_lost(self, line: Line, error: ProviderError) -> None:
@@ -74,7 +106,9 @@ class LineOwner(Protocol):
 
 
 class Line(ABC):
-    """One socket with its protocol's state. At most one utterance is on it: from `begin` to its end, or `cancel`.
+    """One socket with its protocol's state, which costs nothing until `start`.
+
+    At most one utterance is on it: from `begin` to its end, or `cancel`.
 
     Args:
         goodbye: what is sent before the socket is closed from our side, as it is then.
@@ -89,8 +123,9 @@ class Line(ABC):
         self._governor = account.governor
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._born = self._loop.time()
+        self._started_at: float | None = None
         self._opened_at = float("inf")
+        self._door: Slot | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.socket = ProviderSocket(
             "ElevenLabs",
@@ -104,13 +139,32 @@ class Line(ABC):
             connect_timeout=options.connect_timeout,
             goodbye=goodbye,
         )
-        # An open socket takes no slot. But while the service turns people away, ours comes when the governor says so.
-        troubled = self._governor is not None and self._governor.troubled
-        self._door = Slot(self._governor if troubled else None, options.generation_wait, self._start, self._turned_away)
-        if self._door.ask():
-            self._start()
 
     # -- for its speech ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, if that was not asked for before.
+
+        An open socket takes no slot. But while the service turns people away, ours comes when the governor says so.
+        """
+        if self._started_at is not None:
+            return
+        self._started_at = self._loop.time()
+        governor, owner = self._governor, self._owner
+        if governor is None or not governor.troubled:
+            self.socket.start()
+            return
+        wait = self._options.generation_wait
+        self._door = Slot(governor, wait, self._let_in, self._turned_away, urgent=owner.urgent)
+        if self._door.ask():
+            self._let_in()
+
+    @property
+    def admitted(self) -> bool:
+        """It is on its way; where the service turned somebody away lately, it is open, too."""
+        if not self.socket.alive or self._started_at is None:
+            return False
+        return self.socket.open or self._governor is None or not self._governor.troubled
 
     @property
     @abstractmethod
@@ -129,7 +183,7 @@ class Line(ABC):
 
     @property
     def age(self) -> float:
-        return self._loop.time() - self._born
+        return 0.0 if self._started_at is None else self._loop.time() - self._started_at
 
     @property
     def steady(self) -> bool:
@@ -196,17 +250,26 @@ class Line(ABC):
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        self._door.leave()
+    def _let_in(self) -> None:
+        self._leave_door()
         self.socket.start()
 
     def _turned_away(self) -> None:
-        self.socket.fail(ProviderUnavailable("ElevenLabs: too many requests lately, and no slot came free"))
+        wait = self._options.generation_wait
+        self.socket.fail(ProviderBusy(f"ElevenLabs: turned away lately, and not let in within {wait:g} s"))
+
+    def _leave_door(self) -> None:
+        if self._door is not None:
+            self._door.leave()
 
     def _explain(self, status: int, body: bytes) -> ProviderError:
-        if status == 429 and self._governor is not None:
+        error = wire.upgrade_error(status, body)
+        return self._busy(error) if status == TOO_MANY else error
+
+    def _busy(self, error: ProviderError) -> ProviderBusy:
+        if self._governor is not None:
             self._governor.refused()
-        return wire.upgrade_error(status, body)
+        return ProviderBusy(str(error))
 
     def _on_open(self) -> None:
         self._opened_at = self._loop.time()
@@ -229,18 +292,17 @@ class Line(ABC):
             raise RemoteProtocolError(f"expected JSON in text, got {len(message)} bytes of another kind")
         events = self._receive(message)
         if not events or any(isinstance(event, Lost) for event in events):
-            self._look_for_failure(message)
+            failure = wire.parse(message)
+            if isinstance(failure, Failure):
+                events = self._failed(failure, events)
         self._tell(events)
 
-    def _look_for_failure(self, message: str) -> None:
-        """An error ends the socket at once: the service closes it too, but only most of a second later."""
-        failure = wire.parse(message)
-        if not isinstance(failure, Failure):
-            return
-        if failure.code in BUSY and self._governor is not None:
-            self._governor.refused()
+    def _failed(self, failure: Failure, events: list[SpeechEvent]) -> list[SpeechEvent]:
+        """Most errors end the socket: at once here, while the service takes most of a second to close it."""
+        error = self._busy(failure.error) if failure.code in BUSY else failure.error
         if failure.closes:
-            self.socket.fail(failure.error)
+            self.socket.fail(error)
+        return [Lost(error) if isinstance(event, Lost) else event for event in events]
 
     def _on_end(self, error: ProviderError) -> None:
         self._stop()
@@ -248,6 +310,6 @@ class Line(ABC):
         self._tell(self._lose(error))
 
     def _stop(self) -> None:
-        self._door.leave()
+        self._leave_door()
         if self._timer is not None:
             self._timer.cancel()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from lineside.audio.resample import Encoder
-from lineside.errors import ProviderError, ProviderRefused, ProviderSilent, ProviderUnavailable
+from lineside.errors import ProviderBusy, ProviderError, ProviderRefused, ProviderSilent
 from lineside.events import Audio, Finished, Flushed, Lost, SpeechEvent
 from lineside.ports import Utterance
 from lineside.speech.elevenlabs_line import Account, Line, LineOwner
@@ -45,9 +45,9 @@ class ElevenLabsUtterance:
         self._speech = speech
         self._tell = listener
         self._loop = asyncio.get_running_loop()
-        self._wait = options.generation_wait
+        self._wait = options.urgent_wait if speech.urgent else options.generation_wait
         self._silence_timeout = options.silence_timeout
-        self._slot = Slot(account.governor, options.generation_wait, self.advance, self._denied)
+        self._slot = Slot(account.governor, self._wait, self.advance, self._denied, urgent=speech.urgent)
         self._encoder = Encoder(options.wire.audio)
         comparable = not options.wire.pronunciation_dictionaries and not options.wire.enable_ssml_parsing
         self._watch = Watch(options.silence_timeout, comparable=comparable)
@@ -56,6 +56,11 @@ class ElevenLabsUtterance:
         self._finishing = False
         self._over = False
         self.line: Line | None = None
+
+    @property
+    def admitted(self) -> bool:
+        """It has its slot."""
+        return self._slot.held
 
     # -- from the turn -------------------------------------------------------------------------------------------------
 
@@ -108,11 +113,9 @@ class ElevenLabsUtterance:
         if not self._slot.ask():
             return None
         try:
-            self.line = self._speech.take_line()
+            self.line = self._speech.begin()
         except ProviderRefused as exc:
             self._answer(Lost(exc))
-        if self.line is not None:
-            self.line.begin()
         return self.line
 
     def _speak(self, line: Line, text: str, mark: object) -> None:
@@ -130,7 +133,7 @@ class ElevenLabsUtterance:
             line.finish()
 
     def _denied(self) -> None:
-        self._answer(Lost(ProviderUnavailable(f"ElevenLabs: no free generation within {self._wait:g} s")))
+        self._answer(Lost(ProviderBusy(f"ElevenLabs: no free generation within {self._wait:g} s")))
 
     # -- from the line -------------------------------------------------------------------------------------------------
 
@@ -225,24 +228,32 @@ class ElevenLabsSpeech:
         self._failures = 0
         self._refused: ProviderRefused | None = None  # the line is dead, and another would not live either
         self._closed = False
+        self.urgent = False  # the call has spoken before
         self._next: Line | None = None  # open or being opened, to take the place of the line
-        self._line = self._new_line()
+        self._line = make_line(account, self)
 
     @property
     def ready(self) -> bool:
-        """The socket is open: an utterance would be spoken at once."""
         return self._line.socket.open
 
+    @property
+    def admitted(self) -> bool:
+        governor = self._account.governor
+        has_slot = governor is None or governor.free or (self._current is not None and self._current.admitted)
+        return has_slot and self._line.admitted
+
     def prepare(self) -> None:
-        """Open the socket if it is not, even if the service refused it before."""
-        self._refused = None
+        """See `lineside.ports.Speech`. A service that refused us before is asked again."""
         if not self._line.socket.alive and self._retry is None:
+            self._refused = None
             self._replace()
+        self._line.start()
 
     def utterance(self, listener: Callable[[SpeechEvent], None]) -> Utterance:
         if self._current is not None:
             self._current.cancel()
         self.renew()
+        self._line.start()
         self._current = ElevenLabsUtterance(self, self._account, listener)
         return self._current
 
@@ -258,8 +269,8 @@ class ElevenLabsSpeech:
 
     # -- for the utterance ---------------------------------------------------------------------------------------------
 
-    def take_line(self) -> Line | None:
-        """The line for an utterance that begins now; None when one is opened in a moment, which asks for its text.
+    def begin(self) -> Line | None:
+        """The line on which an utterance begins; None when one is opened in a moment, which will ask for the text.
 
         Raises:
             ProviderRefused: the service does not want us.
@@ -271,7 +282,10 @@ class ElevenLabsSpeech:
             return None
         if not self._line.usable:
             self._replace()
-        return self._line
+        line = self._line
+        line.begin()
+        self.renew()
+        return line
 
     def over(self, utterance: ElevenLabsUtterance) -> None:
         """The utterance has come to its end."""
@@ -282,7 +296,9 @@ class ElevenLabsSpeech:
     # -- lines ---------------------------------------------------------------------------------------------------------
 
     def _new_line(self) -> Line:
-        return self._make_line(self._account, self)
+        line = self._make_line(self._account, self)
+        line.start()
+        return line
 
     def _replace(self) -> None:
         """Go on with the line that was opened for it, or with a new one."""
@@ -321,7 +337,7 @@ class ElevenLabsSpeech:
 
     def line_event(self, line: Line, event: SpeechEvent) -> None:
         if isinstance(event, Audio):
-            self._failures = 0
+            self._failures, self.urgent = 0, True
         if self._current is not None and self._current.line is line:
             self._current.receive(event)
 

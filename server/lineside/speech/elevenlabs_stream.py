@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterable
 from lineside.errors import ProviderError
 from lineside.events import SpeechEvent
 from lineside.ports import Speech
-from lineside.speech.elevenlabs_line import Account, ElevenLabsOptions, Line, LineOwner
+from lineside.speech.elevenlabs_line import Account, ElevenLabsOptions, Line, LineOwner, fingerprint
 from lineside.speech.elevenlabs_slot import Slot
 from lineside.speech.elevenlabs_speech import ElevenLabsSpeech
 from lineside.speech.governor import Governor
@@ -41,6 +41,7 @@ class ElevenLabsStreamVoice:
 
     def __init__(self, name: str, options: ElevenLabsOptions, governor: Governor | None = None) -> None:
         self.name = name
+        self.fingerprint = fingerprint(options)
         address = url(options.base_url, options.voice_id, options.wire, "stream-input")
         self._account = Account(address, options, governor)
 

@@ -88,10 +88,17 @@ class Governor:
         """Whether the provider refused somebody lately, so that a slot of ours is no promise."""
         return self._loop.time() - self._refused_at < TROUBLED
 
-    def ask(self, granted: Callable[[], None]) -> Ticket:
-        """Queue up for a slot; `granted` is called when it is there, which may be at once."""
+    def ask(self, granted: Callable[[], None], *, urgent: bool = False) -> Ticket:
+        """Queue up for a slot; `granted` is called when it is there, which may be at once.
+
+        Args:
+            urgent: somebody is on the phone already: go before those whose call still rings.
+        """
         ticket = Ticket(self, granted, self._loop.time())
-        self._queue.append(ticket)
+        if urgent:
+            self._queue.appendleft(ticket)
+        else:
+            self._queue.append(ticket)
         self._serve()
         return ticket
 

@@ -201,6 +201,16 @@ class CarrierQueue:
         """What the caller heard since the stream began: mu-law, 8 kHz, silence where nothing was played."""
         return render(self.spans(until), self.began, until)
 
+    def played_between(self, start: float, end: float) -> bytes:
+        """What was played in a stretch of time that is over: mu-law, silence where nothing was."""
+        spans: deque[Span] = deque()
+        for run in reversed(self._runs):
+            if run.end <= start:
+                break
+            first, last = max(0, n_bytes(start - run.at)), run.played(end)
+            spans.appendleft(Span(run.at + first / RATE, bytes(run.audio[first:last])))
+        return render(spans, start, end)
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _faults(self, audio: bytes) -> list[str]:

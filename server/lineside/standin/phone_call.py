@@ -192,7 +192,12 @@ class PhoneCall:
 
     def heard(self) -> bytes:
         """What the caller heard so far: mu-law, 8 kHz, from the first stream's start."""
-        return self._line(self._heard_spans())
+        return self._line(self.heard_spans())
+
+    def heard_spans(self) -> list[Span]:
+        """What the caller heard so far, and when."""
+        now = self._loop.time()
+        return [span for stream in self.streams for span in stream.heard_spans(now)]
 
     def said(self) -> bytes:
         """What the caller said so far, on the same time line as `heard`."""
@@ -200,12 +205,12 @@ class PhoneCall:
 
     def reply_delays(self) -> list[float]:
         """Seconds from each time the caller fell silent until the server's audio began to play."""
-        return reply_delays(self.events, self._heard_spans())
+        return reply_delays(self.events, self._played_spans())
 
     def barge_in_delays(self) -> list[float]:
         """Seconds from each time the caller spoke into the server's audio until the server cleared it."""
         clears = [clear for stream in self.streams for clear in stream.queue.clears]
-        return barge_in_delays(self.events, self._heard_spans(), clears)
+        return barge_in_delays(self.events, self._played_spans(), clears)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -218,7 +223,7 @@ class PhoneCall:
             raise LocalProtocolError("no stream is open")
         return self.legs[-1]
 
-    def _heard_spans(self) -> list[Span]:
+    def _played_spans(self) -> list[Span]:
         now = self._loop.time()
         return [span for stream in self.streams for span in stream.queue.spans(stream.until(now))]
 

@@ -50,6 +50,18 @@ class PhoneSettings:
     ws_hosts: frozenset[str] = frozenset()
     """More hosts to which `allow_ws` applies, such as a container's name."""
 
+    # -- the room and the ear ----------------------------------------------------------------------------------------
+    echo_db: float | None = None
+    """What the phone plays comes back in the caller's audio at this level, relative to itself, such as -20."""
+    echo_delay_s: float = 0.12
+    """From the carrier's playout to the caller's frames; 0.05 to 0.5 on real lines."""
+    noise_db: float | None = None
+    """White noise in the caller's audio, RMS in dB of full scale. The caller's silence is no longer `silence_byte`."""
+    background: bytes = b""
+    """Mu-law that goes on and on in the caller's audio: music, other people."""
+    mark_to_ear_s: float = 0.0
+    """The ear hears audio so much later than the carrier's mark says. Nothing but what was heard shows it."""
+
     # -- signatures --------------------------------------------------------------------------------------------------
     signature: Signature = "good"
     """Of webhooks, and of the upgrade unless `upgrade_signature` says otherwise."""

@@ -18,8 +18,9 @@ from typing import Generic, Literal, TypeVar
 
 from lineside.errors import LocalProtocolError
 from lineside.standin import phone_messages as messages
-from lineside.standin.carrier_queue import FRAME_BYTES, RATE, SAME_INSTANT, SILENCE, CarrierQueue
+from lineside.standin.carrier_queue import FRAME_BYTES, RATE, SAME_INSTANT, SILENCE, CarrierQueue, Span, render
 from lineside.standin.phone_record import CallRecord
+from lineside.standin.recogniser.scripted_room import Room
 
 T = TypeVar("T")
 
@@ -105,6 +106,9 @@ class CarrierStream:
         self._speaking = False
         self._congested = False
         self._said = bytearray()
+        self._room = Room(
+            echo_db=settings.echo_db, noise_db=settings.noise_db, background=settings.background, seed=settings.seed
+        )
         shuffle = by if settings.key_order_varies else None
         self._writer = messages.Writer(settings.account_sid, record.call_sid, self.stream_sid, shuffle)
         absent = not parameters and settings.custom_parameters_when_none == "absent"
@@ -196,9 +200,19 @@ class CarrierStream:
         """The end of the stream, or now."""
         return now if self.ended_at is None else self.ended_at
 
+    def heard_spans(self, now: float) -> list[Span]:
+        """What reached the caller's ear, and when; what was still on its way there when the stream ended did not."""
+        lag = self._settings.mark_to_ear_s
+        return [Span(span.at + lag, span.audio) for span in self.queue.spans(self.until(now) - lag)]
+
     def heard(self, now: float) -> bytes:
         """What the caller heard: mu-law from the stream's start."""
-        return self.queue.heard(self.until(now))
+        return render(self.heard_spans(now), self.began, self.until(now))
+
+    @property
+    def speaks_until(self) -> float:
+        """When the caller will have said everything that `speak` was given; what comes next begins there."""
+        return self._frame_at() - FRAME_MS / 1000 + len(self._speech) / RATE
 
     def said(self) -> bytes:
         """What the caller said, as far as frames have left: mu-law from the stream's start."""
@@ -271,5 +285,13 @@ class CarrierStream:
             self._speaking = False
             self._record.note(began + len(speech) / RATE, "caller_silent")
         frame = speech.ljust(FRAME_BYTES, bytes([self._settings.silence_byte]))
+        frame = self._room.mix(frame, self._echo_during(began))
         self._said += frame
         return frame
+
+    def _echo_during(self, began: float) -> bytes:
+        """What the microphone hears of the phone in the frame that began then, at full level."""
+        if not self._room.echoes:
+            return b""
+        heard_at = began - self._settings.echo_delay_s
+        return self.queue.played_between(heard_at, heard_at + FRAME_MS / 1000)

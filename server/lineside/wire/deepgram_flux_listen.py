@@ -245,7 +245,10 @@ class FluxWire:
         Args:
             deaf: no socket will hear the rest again, so that a text that was not certain is better than none.
         """
-        return self._end(self._unsettled if deaf else "")
+        text = ""
+        if deaf:
+            text, self._unsettled = self._unsettled, ""
+        return self._end(text)
 
     def _turn_info(self, info: _TurnInfo) -> list[HearingEvent]:
         if info.turn < self._turn:

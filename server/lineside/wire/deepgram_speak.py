@@ -8,6 +8,7 @@ Source: https://developers.deepgram.com/docs/tts-websocket and https://developer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -27,15 +28,17 @@ _CLEAR = '{"type":"Clear"}'
 _CLOSE = '{"type":"Close"}'
 
 
-def speak_url(base_url: str, model: str, audio: AudioFormat, **options: str) -> str:
+def speak_url(base_url: str, model: str, audio: AudioFormat, tags: Sequence[str] = (), **options: str) -> str:
     """The URL of a speak socket. Voice and format are fixed for its life.
 
     Args:
         base_url: `wss://host`, without a path.
-        options: further query parameters (`speed`, `mip_opt_out`, `tag`); empty ones are left out.
+        tags: each becomes a `tag` parameter.
+        options: further query parameters (`speed`, `mip_opt_out`); empty ones are left out.
     """
-    query = {"model": model, "encoding": audio.encoding, "sample_rate": str(audio.rate)}
-    query |= {name: value for name, value in options.items() if value}
+    query = [("model", model), ("encoding", audio.encoding), ("sample_rate", str(audio.rate))]
+    query += [(name, value) for name, value in options.items() if value]
+    query += [("tag", tag) for tag in tags]
     return f"{base_url.rstrip('/')}/v1/speak?{urlencode(query)}"
 
 

@@ -252,7 +252,9 @@ class ScribeWire:
         Args:
             deaf: no socket will hear the uncommitted part again, so that its text as it stood is better than none.
         """
-        text, self._unsettled = (self._unsettled, "") if deaf else ("", self._unsettled)
+        text = ""
+        if deaf:
+            text, self._unsettled = self._unsettled, ""
         return [EndOfTurn(text)] if text else []
 
     def _partial(self, text: str) -> list[HearingEvent]:
