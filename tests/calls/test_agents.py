@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
 
 from calls.stage import Answer, Memory, saying, settings
 from lineside.events import CallEnded, CallerPressed, CallStarted, Cue, HangUp, Line, Pause, Say
@@ -405,8 +406,9 @@ async def test_a_fault_of_ours_ends_the_call_and_the_agent_is_told(
 
 @pytest.mark.realtime
 async def test_an_agent_that_blocks_its_thread_for_two_seconds_costs_no_other_call_a_gap(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, blockbuster: BlockBuster
 ) -> None:
+    blockbuster.functions["time.sleep"].can_block_in("calls/test_agents.py", "agent")
     began = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -27,7 +27,7 @@ from lineside.standin.phone import PhoneCall
 from lineside.standin.tone import ToneVoice
 from lineside.testing import PhoneSettings, Simulation, simulation
 
-LONG, NEXT, THIRD, FOURTH = prose(35), prose(14, first=35), prose(14, first=49), prose(14, first=63)
+LONG, NEXT, THIRD, FOURTH = prose(35), prose(9, first=35), prose(9, first=49), prose(9, first=63)
 SHORT = prose(7, first=77)  # less than four seconds: all of it is with the carrier early
 SLOW = {"speed_up": 2.0}  # the provider still sends when the caller has heard a few seconds
 EVERYTHING = [word for text in (LONG, NEXT, THIRD, FOURTH, SHORT) for word in words_of(text)]
@@ -241,19 +241,21 @@ async def test_a_key_while_the_last_mark_is_on_its_way_leaves_both_turns_whole(e
 # -- the truth ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0.7, 1.0, 1.4])
-@pytest.mark.parametrize(("round_trip", "jitter"), [(0.0, 0.0), (0.08, 0.02), (0.2, 0.08)])
+@pytest.mark.parametrize(
+    ("round_trip", "jitter", "rate"),
+    [(0.0, 0.0, 1.0), (0.08, 0.02, 0.7), (0.08, 0.02, 1.0), (0.08, 0.02, 1.4), (0.2, 0.08, 1.0)],
+)
 @pytest.mark.parametrize("faults", [SLOW, {"burst": True}])
 async def test_the_agent_is_told_what_was_heard_and_rather_less_than_more(
     faults: dict[str, Any], round_trip: float, jitter: float, rate: float
 ) -> None:
-    answers = [prose(28, first=28 * i) for i in range(6)]
+    answers = [prose(28, first=28 * i) for i in range(5)]
     script = Script(*answers)
     phone = PhoneSettings("", round_trip_s=round_trip, jitter_s=jitter)
     async with simulation(script.agent, settings=settings(), phone=phone, voice=ToneVoice(rate=rate)) as sim:
         beset(sim, **faults)
         call = await interrupt(sim, 2.5)
-        for after in (0.6, 4.1, 7.3, 1.2):
+        for after in (0.6, 4.1, 7.3):
             await asyncio.sleep(after + round_trip)
             call.press("1")
         await asyncio.sleep(1)

@@ -60,7 +60,7 @@ def count() -> Census:
     loop: Any = asyncio.get_running_loop()
     return Census(
         tasks=len(asyncio.all_tasks()),
-        timers=len(loop._scheduled),
+        timers=sum(not timer.cancelled() for timer in loop._scheduled),
         descriptors=len(os.listdir("/proc/self/fd")),
         threads=threading.active_count(),
         objects=objects,

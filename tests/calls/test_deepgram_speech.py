@@ -40,7 +40,7 @@ from lineside.standin.tone import CHARS_PER_S, ToneVoice
 from lineside.testing import PhoneSettings, Simulation, simulation
 from lineside.wire import deepgram_speak
 
-GREETING, ANSWER, LAST = prose(21), prose(21, first=21), prose(21, first=42)
+GREETING, ANSWER, LAST = prose(9), prose(18, first=9), prose(9, first=27)
 
 
 def heard_whole(sim: Simulation, call: PhoneCall, *texts: str) -> bool:
@@ -268,6 +268,7 @@ async def test_seventy_minutes_of_speech_take_two_sockets_and_no_break() -> None
         provider.faults.chunk_sizes = [8000]
         voice = DeepgramVoice("deepgram", DeepgramOptions("key", provider.url, audio=AudioFormat("mulaw", 8000)))
         async with voice.connect() as speech:
+            speech.prepare()
             ear = Ear()
             utterance = speech.utterance(ear.hear)
             for _ in range(420):
@@ -288,7 +289,8 @@ async def test_seventy_minutes_of_speech_take_two_sockets_and_no_break() -> None
 async def test_a_call_that_is_silent_for_seventy_minutes_is_not_closed_by_the_service() -> None:
     async with Provider() as provider:
         voice = DeepgramVoice("deepgram", DeepgramOptions("key", provider.url))
-        async with voice.connect():
+        async with voice.connect() as speech:
+            speech.prepare()
             await asyncio.sleep(70 * 60)
             assert provider.record.connections.open == 1
         assert provider.record.connections.opened == 2
@@ -299,13 +301,13 @@ async def test_a_call_that_is_silent_for_seventy_minutes_is_not_closed_by_the_se
 
 
 async def test_two_calls_at_once_never_hear_each_other() -> None:
-    texts = {"+15555550001": (GREETING, LAST), "+15555550002": (ANSWER, prose(21, first=63))}
+    texts = {"+15555550001": (GREETING, LAST), "+15555550002": (ANSWER, prose(9, first=36))}
     async with simulation(lambda call: Script(*texts[call.caller]), settings=settings()) as sim:
         beset(sim, **REAL, speed_up=2)
         calls = {caller: await sim.phone.dial(caller=caller) for caller in texts}
         for call in calls.values():
             await sim.turn_begun(call)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.2)
         for call in calls.values():
             call.press("1")
         for call in calls.values():

@@ -18,6 +18,7 @@ from calls.scenes import (
     prose,
     record,
     settings,
+    slowly,
     spans,
     spoken,
     telling,
@@ -26,7 +27,7 @@ from lineside.events import Line
 from lineside.standin.phone import PhoneCall
 from lineside.testing import Simulation, simulation
 
-GREETING, ANSWER, LAST = prose(14), prose(14, first=14), prose(14, first=28)
+GREETING, ANSWER, LAST = prose(9), prose(9, first=9), prose(9, first=18)
 APOLOGY = files("lineside").joinpath("assets/apology.ulaw").read_bytes()
 
 
@@ -200,15 +201,10 @@ async def test_a_service_that_never_says_flushed_is_left_with_the_apology_and_th
 async def test_a_flush_that_is_refused_all_the_same_moves_its_text_to_another_socket(
     form: str, keeps_text: bool, at_once: bool
 ) -> None:
-    async def tokens() -> AsyncIterator[Line]:
-        for i in range(24):
-            yield prose(2, first=2 * i) + " "
-            await asyncio.sleep(1.0)
-
-    text = " ".join(prose(2, first=2 * i) for i in range(24))
-    script = Script(tokens)
+    script = Script(slowly(14, every=1.0))
+    text = " ".join(prose(2, first=2 * i) for i in range(14))
     async with simulation(script.agent, settings=settings()) as sim:
-        beset(sim, **REAL, flushes_per_window=8, refusal_at_once=at_once)
+        beset(sim, **REAL, flushes_per_window=6, refusal_at_once=at_once)
         beset(sim, warning_form=form, refused_flush_keeps_text=keeps_text)
         call = await dial(sim)
         told = telling(b"".join(span.audio for span in spans(call)), text)

@@ -16,8 +16,8 @@ from lineside.standin.phone import PhoneCall
 from lineside.standin.tone import ToneVoice
 from lineside.testing import Simulation, simulation
 
-TEXT = prose(30)  # about sixteen seconds
-NEXT = prose(7, first=30)
+TEXT = prose(20)  # about eleven seconds, over forty chunks
+NEXT = prose(7, first=20)
 KINDS = [pytest.param(False, id="a voice that pauses"), pytest.param(True, id="a voice without a pause")]
 
 
@@ -48,28 +48,28 @@ async def test_a_death_anywhere_in_a_turn_costs_no_word_and_at_most_two_repeats(
     told, dead_air = await deaths([chunks], voice=ToneVoice(continuous=continuous))
     assert told.missing == ()
     assert told.repeated <= 2
-    assert dead_air <= 0.5  # a handshake and a first sound, less what was in hand
+    assert dead_air <= 0.15  # a handshake and a first sound take 0.45 s, less what was in hand
 
 
 @pytest.mark.parametrize("continuous", KINDS)
-@pytest.mark.parametrize("chunks", [1, 2, 3, 5, 8, 13, 20, 30])
+@pytest.mark.parametrize("chunks", [1, 2, 3, 7, 15, 25])
 async def test_three_deaths_in_one_turn_still_lose_no_word(chunks: int, continuous: bool) -> None:
     told, dead_air = await deaths([chunks] * 3, voice=ToneVoice(continuous=continuous))
     assert told.missing == ()
-    assert told.repeated <= 6
-    assert dead_air <= 1.0
+    assert (told.repeated, told.most_at_once) <= (6, 2)
+    assert dead_air <= 0.35
 
 
 @pytest.mark.parametrize("rate", [0.7, 1.4])
 @pytest.mark.parametrize("speed_up", [1.5, 20.0])
-@pytest.mark.parametrize("chunks", [3, 12, 36])
+@pytest.mark.parametrize("chunks", [3, 12, 24])
 async def test_a_voice_of_another_pace_than_usual_costs_more_repeats_and_no_word(
     rate: float, speed_up: float, chunks: int
 ) -> None:
     told, dead_air = await deaths([chunks], voice=ToneVoice(rate=rate), rate=rate, speed_up=speed_up)
     assert told.missing == ()
-    assert told.repeated <= 5
-    assert dead_air <= 0.5
+    assert told.repeated <= 4
+    assert dead_air <= 0.2
 
 
 @pytest.mark.parametrize("code", [0, 1000, 1006, 1008, 1009, 1011])

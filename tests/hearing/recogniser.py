@@ -91,6 +91,7 @@ class Recogniser:
         self._answer = answer
         self._reads = reads
         self._server: Server | None = None
+        self._stopped = asyncio.Event()
         self.port = 0
 
     @property
@@ -113,6 +114,7 @@ class Recogniser:
 
     async def stop(self) -> None:
         """Abort every connection and take no more."""
+        self._stopped.set()
         for connection in self.connections:
             connection.abort()
         if self._server is not None:
@@ -131,7 +133,7 @@ class Recogniser:
             if self._greet is not None:
                 await connection.say(*self._greet(connection))
             if not self._reads:
-                await asyncio.Event().wait()
+                await self._stopped.wait()
             async for message in socket:
                 connection.take(message)
                 if self._answer is not None and self._counts(message):

@@ -51,7 +51,8 @@ class TwilioRest:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        no_limits = aiohttp.ClientTimeout(total=None, sock_connect=None)  # DEADLINE is one for all of it
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=no_limits)
         return self
 
     async def __aexit__(

@@ -33,12 +33,12 @@ class DeepgramOptions:
     """What is the same for every call: where to connect, as whom, and how to sound."""
 
     api_key: str = field(repr=False)
-    access_token: str = field(default="", repr=False)
-    """A temporary token, in place of the key. It is looked at when a socket opens, and may expire after that."""
     base_url: str = "wss://api.deepgram.com"
     model: str = "aura-2-thalia-en"
     audio: AudioFormat = field(default_factory=lambda: AudioFormat("mulaw", 8000))
     speed: str = ""
+    access_token: str = field(default="", repr=False)
+    """A temporary token, in place of the key. It is looked at when a socket opens, and may expire after that."""
     tags: tuple[str, ...] = ()
     """Show up in the account's usage reports."""
     mip_opt_out: bool = False

@@ -320,12 +320,11 @@ class ElevenLabsSpeech:
         if self._next is not None and self._next.worn:
             worn, self._next = self._next, None
             self._retire(worn)
-        wanted = self._line.worn or self._line.wants_spare
-        if self._next is None and self._line.socket.open and wanted:
-            self._next = self._new_line()
         ready = self._next is not None and self._next.socket.open
         if self._current is None and (self._line.spent or (self._line.worn and ready)):
             self._replace()
+        if self._next is None and self._line.socket.open and (self._line.worn or self._line.wants_spare):
+            self._next = self._new_line()
 
     # -- from the lines ------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 This socket cannot be told to stop. An interruption drops it, with all audio that may still come, and the next turn
 goes to a spare that was opened before. So there are two sockets for a call, one of them idle.
 
-Idle sockets end by themselves. A space keeps a used one alive between turns, but is text, and may be heard as silence
-before the next turn's first word. So there are few of them, and after these the socket is replaced by the spare. A
-spare gets none; it is replaced before its time is up.
+Idle sockets end by themselves. A space keeps a used one alive, but is text, and may be heard as silence before the next
+word. So it is sent when a third of the time is up and no earlier; and after a few of them the socket is replaced by the
+spare, between turns. A spare gets none; it is replaced before its time is up.
 
 Source: https://elevenlabs.io/docs/api-reference/text-to-speech/v-1-text-to-speech-voice-id-stream-input
 """
@@ -26,7 +26,8 @@ from lineside.wire.elevenlabs import url
 from lineside.wire.elevenlabs_stream import StreamWire
 
 MOST_SPACES = 4  # two are known to be spoken as one; what more of them do to the speech that follows is not known
-FRESH = 0.6  # of the time after which the service ends an idle socket: the age at which an unused one is replaced
+QUIET = 1 / 3  # of the time after which the service ends an idle socket: without a text for so long it gets a space
+FRESH = 0.6  # of that time: the age at which an unused one is replaced
 
 
 class ElevenLabsStreamVoice:
@@ -146,15 +147,16 @@ class StreamLine(Line):
             self._slot.leave()
 
     def _do(self, messages: Iterable[str] = ()) -> None:
-        self._sent_at = self._loop.time()
-        self._post(messages)
+        for message in messages:
+            self._sent_at = self._loop.time()
+            self.socket.send(message)
         self._tell(self._wire.told())
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
     def _alive(self) -> list[str]:
-        quiet = self._loop.time() - self._sent_at
-        if not self._used or self._wire.speaking or self.spent or quiet < self._options.wire.inactivity_timeout / 3:
+        quiet = self._loop.time() - self._sent_at > QUIET * self._options.wire.inactivity_timeout
+        if not self._used or self.spent or not quiet:
             return []
         self._n_spaces += 1
         self._sent_at = self._loop.time()

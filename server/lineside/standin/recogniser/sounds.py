@@ -40,8 +40,9 @@ def music(seconds: float, dbfs: float = -25.0) -> bytes:
     chord = (at / CHORD_S).astype(int) % len(CHORDS)
     pitches = np.array(CHORDS)[chord]  # shape (n, 3)
     phase = 2 * np.pi * pitches * at[:, np.newaxis]
-    wave = np.sum(np.sin(phase) + 0.5 * np.sin(2 * phase) + 0.25 * np.sin(3 * phase), axis=1)
-    return _at_level(wave * (1.2 - (at % CHORD_S) / CHORD_S), dbfs)
+    wave: NDArray[np.float64] = np.sum(np.sin(phase) + 0.5 * np.sin(2 * phase) + 0.25 * np.sin(3 * phase), axis=1)
+    wave *= 1.2 - (at % CHORD_S) / CHORD_S
+    return _at_level(wave, dbfs)
 
 
 def babble(seconds: float, dbfs: float = -25.0, *, seed: int = 0) -> bytes:
@@ -53,7 +54,8 @@ def babble(seconds: float, dbfs: float = -25.0, *, seed: int = 0) -> bytes:
     for _ in range(VOICES):
         pitch, syllables_a_second, phase = rng.uniform(90, 240), rng.uniform(3, 5), rng.uniform(0, 2 * np.pi)
         turns = 2 * np.pi * (pitch * at + 3 * np.sin(2 * np.pi * 0.7 * at + phase))
-        voice = sum(np.sin(k * turns + phase * k) / k for k in range(1, 12))
+        overtones = np.arange(1, 12)[:, np.newaxis]
+        voice = np.sum(np.sin(overtones * (turns + phase)) / overtones, axis=0)
         wave += voice * np.maximum(0.0, np.sin(2 * np.pi * syllables_a_second * at + phase))
     return _at_level(wave, dbfs)
 
@@ -77,7 +79,7 @@ def _white(seconds: float, seed: int) -> NDArray[np.float64]:
 
 def _at_level(wave: NDArray[np.float64], dbfs: float) -> bytes:
     rms = float(np.sqrt(np.mean(np.square(wave)))) if len(wave) else 0.0
-    return _clip(wave * (FULL_SCALE * 10 ** (dbfs / 20) / max(rms, 1e-9)))
+    return _clip(wave * float(FULL_SCALE * 10 ** (dbfs / 20) / max(rms, 1e-9)))
 
 
 def _clip(wave: NDArray[np.float64]) -> bytes:
