@@ -112,12 +112,12 @@ class DeepgramSpeech:
         if not self._line.socket.alive and self._retry is None:
             self._refused = None
             self._line = self._new_line()
-        self._line.start()
+        self._start(self._line)
 
     def utterance(self, listener: Callable[[SpeechEvent], None]) -> Utterance:
         if self._current is not None:
             self.cancel(self._current)
-        self._line.start()
+        self._start(self._line)
         self._renew()
         self._current = DeepgramUtterance(self, self._options.audio, listener)
         return self._current
@@ -164,10 +164,14 @@ class DeepgramSpeech:
     # -- lines -------------------------------------------------------------------------------------
 
     def _new_line(self) -> DeepgramLine:
-        self._renew_in(RENEW_AFTER + 1.0)  # also when nobody speaks for so long
         line = DeepgramLine(self._options, self._governor, self._on_event, urgent=self._spoken)
-        line.start()
+        self._start(line)
         return line
+
+    def _start(self, line: DeepgramLine) -> None:
+        if not line.started:
+            line.start()
+            self._renew_in(RENEW_AFTER + 1.0)  # also when nobody speaks for so long
 
     def _renew_in(self, seconds: float) -> None:
         if self._renewal is not None:

@@ -85,15 +85,15 @@ class DeepgramLine:
             goodbye=[self._wire.close()],
         )
         self._urgent = urgent
-        self._started = False
+        self.started = False
         self._waiting: asyncio.TimerHandle | None = None
         self._ticket: Ticket | None = None
 
     def start(self) -> None:
         """Ask for a slot, then connect. Until then the line costs nothing."""
-        if self._started:
+        if self.started:
             return
-        self._started = True
+        self.started = True
         if self._governor is None:
             self._granted()
             return
@@ -118,7 +118,7 @@ class DeepgramLine:
     def admitted(self) -> bool:
         """It has its slot; where the service turned somebody away lately, it is open, too."""
         if self._governor is None:
-            return self._started
+            return self.started
         held = self._ticket is not None and self._ticket.held
         return held and (self.socket.open or not self._governor.troubled)
 
@@ -151,7 +151,7 @@ class DeepgramLine:
         """Better replaced while nobody waits for it."""
         now = self._loop.time()
         spare = self._flushes.left(now) < SPARE_FLUSHES or self._chars.left(now) < SPARE_CHARS
-        return self._started and (spare or now - self._born > RENEW_AFTER)
+        return self.started and (spare or now - self._born > RENEW_AFTER)
 
     def can_speak(self, texts: tuple[str, ...]) -> bool:
         """Within every limit of this socket."""

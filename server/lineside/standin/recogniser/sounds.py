@@ -5,6 +5,8 @@ All audio is mu-law, 8 kHz; levels are RMS in dB of full scale, where a word of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,5 +84,5 @@ def _at_level(wave: NDArray[np.float64], dbfs: float) -> bytes:
     return _clip(wave * float(FULL_SCALE * 10 ** (dbfs / 20) / max(rms, 1e-9)))
 
 
-def _clip(wave: NDArray[np.float64]) -> bytes:
+def _clip(wave: NDArray[np.floating[Any]]) -> bytes:
     return mulaw.encode(np.rint(wave).clip(-32768, 32767).astype(np.int16))
