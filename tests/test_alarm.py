@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -111,3 +112,12 @@ async def test_a_thousand_rings_and_times_in_turn_miss_none() -> None:
         await alarm.wait(begun + 20.0)
         woken += 1
     assert woken == 1000
+
+
+async def test_waits_that_a_ring_ended_leave_no_timer_behind() -> None:
+    alarm, begun = Alarm(), now()
+    for n in range(50):
+        asyncio.get_running_loop().call_at(begun + n * 0.01, alarm.ring)
+        await alarm.wait(begun + 3600.0)
+    timers = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.TimerHandle)]
+    assert [timer for timer in timers if timer.when() > begun + 3000 and not timer.cancelled()] == []

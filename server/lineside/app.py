@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Self
 
 from starlette.applications import Starlette
@@ -18,68 +18,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lineside.agents.host import AgentHost
 from lineside.agents.loader import load as load_agent
 from lineside.agents.shapes import factory_of
-from lineside.audio.formats import AudioFormat
 from lineside.call import Call, CallOptions
 from lineside.calls import Calls
 from lineside.carriers.twilio_rest import TwilioRest
-from lineside.errors import LinesideError, SettingsError
+from lineside.cast import VoiceSet
+from lineside.errors import LinesideError
 from lineside.events import CallInfo
 from lineside.observe.log import call_log, hide_secrets
 from lineside.observe.timeline import Note, Timeline
 from lineside.ports import Voice
 from lineside.settings import Settings
 from lineside.settings import load as load_settings
-from lineside.speech.deepgram import DeepgramOptions, DeepgramVoice
+from lineside.speech.prompt_store import PromptStore
+from lineside.speech.prompts import PromptShelf
 from lineside.stretch import SpeakingOptions
 from lineside.talk.feed import Feed
 from lineside.talk.speakable import speakable
 from lineside.turn import TurnOptions
+from lineside.voices import Voices, check_voices
 from lineside.web.desk import Desk
 from lineside.web.guard import Guard
 from lineside.web.voice import routes
 
-LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
-
 Watcher = Callable[[CallInfo, Note], None]
-
-
-@asynccontextmanager
-async def local_voice(kind: str = "espeak") -> AsyncIterator[str]:
-    """The provider stand-in as a process of its own, which ends with this one; gives its ws:// address.
-
-    Raises:
-        LinesideError: it did not start.
-    """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "lineside.standin.provider",
-        "--port",
-        "0",
-        "--voice",
-        kind,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    if process.stdout is None or process.stdin is None:  # never: both were asked for
-        raise LinesideError("the local voice has no pipes")
-    try:
-        try:
-            async with asyncio.timeout(LOCAL_VOICE_START):
-                line = (await process.stdout.readline()).decode().strip()
-        except TimeoutError:
-            line = ""
-        if not line.startswith("listening on "):
-            raise LinesideError("the local voice did not start; `pip install 'lineside[demo]'` brings what it needs")
-        yield line.removeprefix("listening on ")
-    finally:
-        process.stdin.close()  # its sign to stop
-        try:
-            async with asyncio.timeout(5):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 class Bridge:
@@ -101,7 +62,8 @@ class Bridge:
     ) -> None:
         self.settings = settings
         self._watcher = watcher
-        self._voices = voices
+        self._given = voices
+        self._voices = VoiceSet(())
         self._accounts = settings.accounts()
         if settings.lineside.public_url:
             settings.check_url("LINESIDE_PUBLIC_URL", settings.lineside.public_url, "https")
@@ -115,10 +77,14 @@ class Bridge:
     async def __aenter__(self) -> Self:
         hide_secrets()
         async with AsyncExitStack() as stack:
-            if self._voices is None:
-                self._voices = [
-                    await stack.enter_async_context(_voice(name, self.settings)) for name in self.settings.voices
-                ]
+            shelf = _shelf(self.settings)
+            if shelf is not None:
+                stack.push_async_callback(shelf.settle)
+            if self._given is not None:
+                self._voices = VoiceSet(self._given, shelf=shelf)
+            else:
+                voices = await stack.enter_async_context(Voices(self.settings))
+                self._voices = VoiceSet(voices.lead, voices.extras, voices.languages, shelf)
             own_thread = self.settings.lineside.agent_loop == "thread"
             self._host = await stack.enter_async_context(AgentHost(self._factory, own_thread=own_thread))
             self._rest = await stack.enter_async_context(TwilioRest(self._accounts))
@@ -150,65 +116,12 @@ class Bridge:
         if (watcher := self._watcher) is not None:
             listeners.append(lambda note: watcher(info, note))
         timeline = Timeline(asyncio.get_running_loop().time, *listeners)
-        return Call(info, self._host.open(info), self._voices or [], self._rest, timeline, self._options)
+        return Call(info, self._host.open(info), self._voices, self._rest, timeline, self._options)
 
 
-def check_voices(settings: Settings) -> None:
-    """Raises:
-    SettingsError: a voice that is named does not exist, or lacks what it needs.
-    """
-    if not settings.voices:
-        raise SettingsError("LINESIDE_VOICE is empty; expected deepgram or local")
-    for name in settings.voices:
-        if name == "deepgram":
-            settings.check_url("DEEPGRAM_BASE_URL", settings.deepgram.base_url, "wss")
-            if not settings.deepgram.api_key.get_secret_value():
-                raise SettingsError(
-                    "DEEPGRAM_API_KEY is not set. Set it, or choose the local voice, which needs no key: "
-                    "LINESIDE_VOICE=local"
-                )
-            with _named("DEEPGRAM_ENCODING, DEEPGRAM_SAMPLE_RATE"):
-                AudioFormat(settings.deepgram.encoding, settings.deepgram.sample_rate)
-        elif name != "local":
-            raise SettingsError(f"LINESIDE_VOICE: there is no voice {name!r}; expected deepgram or local")
-
-
-@contextmanager
-def _named(setting: str) -> Iterator[None]:
-    try:
-        yield
-    except LinesideError as exc:
-        raise SettingsError(f"{setting}: {exc}") from None
-
-
-@asynccontextmanager
-async def _voice(name: str, settings: Settings) -> AsyncIterator[Voice]:
-    """One configured voice, with the process that it may need."""
-    deepgram = settings.deepgram
-    options = DeepgramOptions(
-        api_key=deepgram.api_key.get_secret_value(),
-        base_url=deepgram.base_url,
-        model=deepgram.model,
-        audio=AudioFormat(deepgram.encoding, deepgram.sample_rate),
-        speed="" if deepgram.speed is None else f"{deepgram.speed:g}",
-    )
-    if name == "deepgram":
-        yield DeepgramVoice(name, options)
-        return
-    async with local_voice() as url:
-        yield DeepgramVoice(name, DeepgramOptions(api_key="local", base_url=url, audio=options.audio))
-
-
-@asynccontextmanager
-async def configured_voice(settings: Settings) -> AsyncIterator[Voice]:
-    """The preferred one of the configured voices.
-
-    Raises:
-        SettingsError: see `check_voices`.
-    """
-    check_voices(settings)
-    async with _voice(settings.voices[0], settings) as voice:
-        yield voice
+def _shelf(settings: Settings) -> PromptShelf | None:
+    folder = settings.lineside.prompts_folder
+    return PromptShelf(PromptStore(Path(folder), settings.lineside.prompts_max_mb << 20)) if folder else None
 
 
 def _call_options(settings: Settings) -> CallOptions:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lineside.alarm import Alarm
+from lineside.cast import Cast, VoiceSet, cast_of
 from lineside.errors import CarrierError
 from lineside.events import CallEnded, CallerPressed, CallInfo, CallStarted, Cue, CutOff
 from lineside.observe.timeline import Timeline
-from lineside.ports import AgentSession, Carrier, Leg, Speech, Voice
-from lineside.talk.ledger import Pace
+from lineside.ports import AgentSession, Carrier, Leg
 from lineside.talk.playout import RoundTrip
 from lineside.talk.turns import Decision, on_key
 from lineside.turn import Outcome, Turn, TurnOptions
@@ -52,7 +51,7 @@ class Call:
         self,
         info: CallInfo,
         agent: AgentSession,
-        voices: Sequence[Voice],
+        voices: VoiceSet,
         carrier: Carrier,
         timeline: Timeline,
         options: CallOptions,
@@ -87,10 +86,8 @@ class Call:
         self.timeline.note("call_started")
         self._wait_for_leg(self._options.attach_timeout, "never connected")
         try:
-            async with AsyncExitStack() as stack:
-                voices = [(await stack.enter_async_context(voice.connect()), Pace()) for voice in self._voices]
-                voices[0][0].prepare()
-                talk = self._loop.create_task(self._talk(voices), name=f"call {self.info.call_id}")
+            async with cast_of(self._voices, self._loop.time) as cast:
+                talk = self._loop.create_task(self._talk(cast), name=f"call {self.info.call_id}")
                 try:
                     ends: list[asyncio.Future[Any]] = [talk, self._ended]
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -120,25 +117,25 @@ class Call:
         await asyncio.wait([talk])
         self.end("error")  # unless a better reason is known
 
-    async def _talk(self, voices: list[tuple[Speech, Pace]]) -> None:
+    async def _talk(self, cast: Cast) -> None:
         """Turn after turn, until one hangs up."""
         self._cues.append(CallStarted())
         while True:
             while not self._cues:
                 await self._cue_came.wait(None)
-            if await self._take_turn(self._cues.popleft(), voices) is Outcome.HANG_UP:
+            if await self._take_turn(self._cues.popleft(), cast) is Outcome.HANG_UP:
                 await self._hang_up()
                 self.end("agent")
                 return
             self._answer_kept()
 
-    async def _take_turn(self, cue: Cue, voices: list[tuple[Speech, Pace]]) -> Outcome | None:
+    async def _take_turn(self, cue: Cue, cast: Cast) -> Outcome | None:
         """Let the agent answer a cue; None when it was interrupted."""
         self._n_turns += 1
         cue = replace(cue, cut_off=self._cut_off)
         self._cut_off = None
         self.timeline.note("turn_started", turn=self._n_turns, cue=cue)
-        self._turn = turn = Turn(self._n_turns, cue, self, self._agent, voices, self._options.turn, self._loop.time)
+        self._turn = turn = Turn(self._n_turns, cue, self, self._agent, cast, self._options.turn, self._loop.time)
         if self._cues:  # a newer cue has the floor: the agent is told of this one, and not waited for
             turn.close()
             self._turn = None

@@ -97,6 +97,12 @@ class Say:
     text: str
     interruptible: bool = True
     """False: what the caller does meanwhile is kept until this line was played."""
+    voice: str = ""
+    """The name of another voice for this line."""
+    language: str = ""
+    """Or the language: the first named voice of it speaks."""
+    fixed: bool = False
+    """The same for every caller, such as a greeting: it is kept when it was spoken once, and then needs no provider."""
 
 
 @dataclass(frozen=True, slots=True)

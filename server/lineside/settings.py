@@ -1,7 +1,8 @@
 """Every setting, where it comes from, and what it may be.
 
 Environment over `.env` over the TOML file over defaults. In the TOML file a key of `[section]` is LINESIDE_SECTION_KEY,
-a key before any section LINESIDE_KEY; `[twilio]` and `[deepgram]` hold what those providers' usual variables hold.
+a key before any section LINESIDE_KEY; `[twilio]`, `[deepgram]` and `[elevenlabs]` hold what those providers' usual
+variables hold, `[voices.NAME]` named voices.
 """
 
 from __future__ import annotations
@@ -14,53 +15,29 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from lineside.carriers.twilio_rest import Account
 from lineside.errors import SettingsError
+from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings, VoiceSettings
+from lineside.settings_source import ENV_FILE, FromFile
 from lineside.wire.signature import public_url
 from lineside.wire.token import MAX_TEXT, MIN_SECRET
 from lineside.wire.twilio import is_sid
 
 TOML_FILE = "config/lineside.toml"
-ENV_FILE = ".env"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_SHOWN = 80  # characters of a bad value
 
 _SECRET = re.compile("token|secret|key|accounts")  # settings whose values are not shown
 
-_Kind = TypeVar("_Kind", bound="_FromFile")
-
-
-class _FromFile(BaseSettings):
-    """Settings that may also stand in a table of the TOML file."""
-
-    table: ClassVar[dict[str, Any]] = {}  # set for the time of one load
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings, InitSettingsSource(settings_cls, cls.table)
+_Kind = TypeVar("_Kind", bound=FromFile)
 
 
 class TwilioAccount(BaseModel):
@@ -75,7 +52,7 @@ class TwilioAccount(BaseModel):
     api_key_secret: SecretStr = SecretStr("")
 
 
-class TwilioSettings(_FromFile):
+class TwilioSettings(FromFile):
     """TWILIO_...: whose calls we take, and how we end them."""
 
     model_config = SettingsConfigDict(env_prefix="TWILIO_", env_file=ENV_FILE)
@@ -90,20 +67,7 @@ class TwilioSettings(_FromFile):
     accounts: list[TwilioAccount] = []
 
 
-class DeepgramSettings(_FromFile):
-    """DEEPGRAM_...: its voices."""
-
-    model_config = SettingsConfigDict(env_prefix="DEEPGRAM_", env_file=ENV_FILE)
-
-    api_key: SecretStr = SecretStr("")
-    base_url: str = "wss://api.deepgram.com"
-    model: str = "aura-2-thalia-en"
-    encoding: Literal["mulaw", "linear16"] = "mulaw"
-    sample_rate: Literal[8000, 16000, 24000, 32000, 48000] = 8000
-    speed: Annotated[float, Field(ge=0.7, le=1.5)] | None = None
-
-
-class LinesideSettings(_FromFile):
+class LinesideSettings(FromFile):
     """LINESIDE_...: how calls go."""
 
     model_config = SettingsConfigDict(env_prefix="LINESIDE_", env_file=ENV_FILE)
@@ -112,6 +76,9 @@ class LinesideSettings(_FromFile):
     agent_loop: Literal["thread", "app"] = "thread"
     agent_timeout_s: Annotated[float, Field(ge=1, le=600)] = 30.0
     voice: str = "deepgram"
+    voices: dict[str, VoiceSettings] = {}
+    prompts_folder: str = ""
+    prompts_max_mb: Annotated[int, Field(ge=1)] = 256
     public_url: str = ""
     trusted_proxies: Annotated[list[str], NoDecode] = []
     allow_plain: bool = False
@@ -178,7 +145,8 @@ class Settings:
     """All settings of a process.
 
     Args:
-        lineside, twilio, deepgram: what is left out is read from the environment and `.env` when it is first asked for.
+        lineside, twilio, deepgram, elevenlabs: what is left out is read from the environment and `.env` when it is
+            first asked for.
     """
 
     def __init__(
@@ -186,10 +154,12 @@ class Settings:
         lineside: LinesideSettings | None = None,
         twilio: TwilioSettings | None = None,
         deepgram: DeepgramSettings | None = None,
+        elevenlabs: ElevenLabsSettings | None = None,
     ) -> None:
         self._lineside = lineside
         self._twilio = twilio
         self._deepgram = deepgram
+        self._elevenlabs = elevenlabs
 
     @cached_property
     def lineside(self) -> LinesideSettings:
@@ -202,6 +172,10 @@ class Settings:
     @cached_property
     def deepgram(self) -> DeepgramSettings:
         return self._deepgram or DeepgramSettings()
+
+    @cached_property
+    def elevenlabs(self) -> ElevenLabsSettings:
+        return self._elevenlabs or ElevenLabsSettings()
 
     @property
     def voices(self) -> list[str]:
@@ -302,6 +276,14 @@ def _check_account(account: TwilioAccount) -> None:
         )
 
 
+_KINDS: dict[str, type[FromFile]] = {
+    "": LinesideSettings,
+    "twilio": TwilioSettings,
+    "deepgram": DeepgramSettings,
+    "elevenlabs": ElevenLabsSettings,
+}
+
+
 def load(toml_file: str | os.PathLike[str] | None = None) -> Settings:
     """Read all settings.
 
@@ -315,6 +297,7 @@ def load(toml_file: str | os.PathLike[str] | None = None) -> Settings:
         _load(LinesideSettings, tables[""]),
         _load(TwilioSettings, tables["twilio"]),
         _load(DeepgramSettings, tables["deepgram"]),
+        _load(ElevenLabsSettings, tables["elevenlabs"]),
     )
 
 
@@ -332,7 +315,7 @@ def _load(kind: type[_Kind], table: dict[str, Any]) -> _Kind:
 
 def _tables(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
     """The TOML file's content by kind of setting: `` for Lineside's own, flattened to section_key."""
-    tables: dict[str, dict[str, Any]] = {"": {}, "twilio": {}, "deepgram": {}}
+    tables: dict[str, dict[str, Any]] = {name: {} for name in _KINDS}
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -342,15 +325,15 @@ def _tables(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{path}: {exc.strerror if isinstance(exc, OSError) else exc}") from None
     for key, value in content.items():
-        if key in ("twilio", "deepgram"):
+        if key in _KINDS:
             if not isinstance(value, dict):
                 raise SettingsError(f"{path}: {key} is a section; write [{key}]")
             tables[key] = value
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key not in LinesideSettings.model_fields:
             tables[""] |= {f"{key}_{inner}": each for inner, each in value.items()}
         else:
             tables[""][key] = value
-    for name, kind in (("", LinesideSettings), ("twilio", TwilioSettings), ("deepgram", DeepgramSettings)):
+    for name, kind in _KINDS.items():
         for key in tables[name]:
             if key not in kind.model_fields:
                 raise SettingsError(f"{path}: {_unknown(key, kind.model_fields)}")

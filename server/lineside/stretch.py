@@ -8,16 +8,18 @@ at `due`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lineside.errors import ProviderError, ProviderRefused
-from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, SpeechEvent, Warned
+from lineside.cast import Cast, Member
+from lineside.errors import ProviderBusy, ProviderRefused
+from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, Say, SpeechEvent, Warned
 from lineside.observe.timeline import Timeline
-from lineside.ports import Leg, Speech, Utterance
+from lineside.ports import Leg, Utterance
 from lineside.talk.feed import Feed, Step
-from lineside.talk.ledger import Ledger, Pace, Piece
+from lineside.talk.ledger import Ledger, Piece
 from lineside.talk.pauses import first_pause
 from lineside.talk.playout import BYTES_PER_S, Playout, RoundTrip
 from lineside.talk.sentences import Sentences
@@ -59,12 +61,25 @@ class Stage(Protocol):
     def timeline(self) -> Timeline: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a line is to be spoken. Lines of one manner that follow each other are one run: one utterance."""
+
+    interruptible: bool = True
+    voice: str = ""
+    language: str = ""
+    fixed: bool = False
+
+    def same_run(self, other: _Manner) -> bool:
+        return (self.voice, self.language, self.fixed) == (other.voice, other.language, other.fixed)
+
+
 class Stretch:
     """Speech without a break for an action.
 
     Args:
         name: unique in the call; names its marks.
-        voices: the call's lines to its providers, the preferred one first, each with the pace it was measured at.
+        cast: the call's voices.
         wake: called when something changed that `step` or `over` should look at.
     """
 
@@ -72,20 +87,22 @@ class Stretch:
         self,
         name: str,
         stage: Stage,
-        voices: Sequence[tuple[Speech, Pace]],
+        cast: Cast,
         options: SpeakingOptions,
         *,
         clock: Callable[[], float],
         wake: Callable[[], None],
     ) -> None:
         self._stage = stage
-        self._voices = list(voices)
+        self._cast = cast
         self._options = options
         self._clock = clock
         self._wake = wake
-        self._speech, self._pace = self._voices.pop(0)
-        self._sentences = Sentences(self._speech.max_chars)
-        self._ledger = Ledger(self._pace)
+        self._member = cast.lead()
+        self._fixed = False
+        self._runs: deque[tuple[int, _Manner]] = deque()  # to come: from this character on, in this manner
+        self._sentences = Sentences(self._member.speech.max_chars)
+        self._ledger = Ledger(self._member.pace)
         self._playout = Playout(name, lead=options.lead, trip=stage.trip)
         self._utterance: Utterance | None = None
         self._more = True  # text may still come
@@ -94,29 +111,33 @@ class Stretch:
         self._progress = 0  # byte by which the first word since the last restart was surely spoken
         self._asked_at: float | None = None  # since when audio is owed, as far as we know
         self._waiting_since: float | None = None
-        self._interruptible = True
+        self._manner = _Manner()
         self._begun = clock()
         self._first = {"speech_asked", "first_audio", "first_sent"}
-        self.error: Exception | None = None
 
     # -- text in -----------------------------------------------------------------------------------
 
     @property
     def hungry(self) -> bool:
         """Little text waits: more may be taken from the agent."""
-        return self._ledger.unsaid < 2 * self._speech.max_chars
+        return self._ledger.unsaid < 2 * self._member.speech.max_chars
 
     @property
     def empty(self) -> bool:
         """No text came yet."""
         return not self._ledger.text and not self._sentences.pending
 
-    def write(self, text: str, *, interruptible: bool = True) -> None:
+    def write(self, line: Say) -> None:
         """Add text of any size."""
-        if interruptible != self._interruptible:
+        manner = _Manner(line.interruptible, line.voice, line.language, line.fixed)
+        if manner != self._manner:
             self._add(self._sentences.finish())
-            self._interruptible = interruptible
-        self._add(self._sentences.push(text))
+            if not manner.same_run(self._manner):
+                self._runs.append((self._ledger.length, manner))
+            self._manner = manner
+        self._add(self._sentences.push(line.text))
+        if line.fixed:
+            self._add(self._sentences.finish())  # it is given whole
         if self._waiting_since is None and self._sentences.pending:
             self._waiting_since = self._clock()
 
@@ -128,7 +149,7 @@ class Stretch:
 
     def _add(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
-            self._ledger.add(Piece(sentence, self._options.prepare_text(sentence), self._interruptible))
+            self._ledger.add(Piece(sentence, self._options.prepare_text(sentence), self._manner.interruptible))
             self._waiting_since = None
 
     # -- as time passes ----------------------------------------------------------------------------
@@ -179,9 +200,10 @@ class Stretch:
 
     def _feed(self, now: float) -> None:
         while not self._finishing:
+            self._begin_run()
             step = self._options.feed.step(
-                waiting=self._ledger.unsaid > 0,
-                more=self._more,
+                waiting=self._text_waits(),
+                more=self._more and not self._runs,
                 in_hand=self._in_hand(now),
                 unflushed=self._unflushed(),
             )
@@ -197,15 +219,38 @@ class Stretch:
                 case Step.WAIT:
                     return
 
+    def _text_waits(self) -> bool:
+        """Text of the present run was not handed over yet."""
+        end = self._runs[0][0] if self._runs else self._ledger.length
+        return self._ledger.said_to < end
+
+    def _begin_run(self) -> None:
+        """All text of the last run is audio, or there was none: the next one may have another voice."""
+        while self._runs and self._utterance is None and self._ledger.said_to >= self._runs[0][0]:
+            _, manner = self._runs.popleft()
+            wanted = self._cast.asked_for(manner.voice, manner.language)
+            if wanted is None and (manner.voice or manner.language):
+                asked = manner.voice or manner.language
+                self._stage.timeline.note("no_such_voice", voice=asked, spoken_by=self._member.name)
+            self._fixed = manner.fixed
+            self._change_to(wanted or self._cast.lead())
+
+    def _change_to(self, member: Member) -> None:
+        if member is not self._member:
+            self._member = member
+            self._ledger.change_pace(member.pace)
+            self._restarts, self._asked_at = 0, None
+            self._stage.timeline.note("voice_changed", voice=member.name)
+
     def _say(self) -> None:
-        text = self._ledger.next_text(self._speech.max_chars)
+        text = self._ledger.next_text(self._member.speech.max_chars)
         self._ledger.said(text)
         self._speaking().say(text)
         self._note_first("speech_asked")
 
     def _speaking(self) -> Utterance:
         if self._utterance is None:
-            self._utterance = self._speech.utterance(self._on_speech)
+            self._utterance = self._member.speech_for(fixed=self._fixed).utterance(self._on_speech)
         return self._utterance
 
     def _ask(self, now: float) -> None:
@@ -213,10 +258,10 @@ class Stretch:
             self._asked_at = now
 
     def _finish(self, now: float) -> None:
+        """The run has no more text."""
         self._finishing = True
         if self._utterance is None:
-            self._playout.finish()
-            self._wake()
+            self._run_over()
             return
         if self._ledger.unflushed:
             self._ledger.flushed()
@@ -241,13 +286,23 @@ class Stretch:
                 self._asked_at = None
             case Finished():
                 self._utterance = None
+                self._asked_at = None
                 self._ledger.complete()
-                self._playout.finish()
-                self._play(now)
+                self._member.health.worked()
+                self._run_over()
             case Warned(code, message):
                 self._stage.timeline.note("provider_warning", code=code, message=message)
             case Lost(error):
                 self._on_lost(error, now)
+        self._wake()
+
+    def _run_over(self) -> None:
+        """All audio of a run is there; another one follows, or nothing."""
+        if self._runs or self._more:
+            self._finishing = False
+        else:
+            self._playout.finish()
+            self._play(self._clock())
         self._wake()
 
     def _on_lost(self, error: Exception, now: float) -> None:
@@ -257,22 +312,21 @@ class Stretch:
         cut = self._cut_point(now)
         self._playout.drop_from(cut)
         self._ledger.restart(cut)
-        word = self._ledger.next_text(self._speech.max_chars).lstrip().partition(" ")[0]
-        self._progress = cut + int((len(word) + 1) / self._pace.at_least * BYTES_PER_S)
+        member = self._member
+        word = self._ledger.next_text(member.speech.max_chars).lstrip().partition(" ")[0]
+        self._progress = cut + int((len(word) + 1) / member.pace.at_least * BYTES_PER_S)
         self._restarts += 1
-        self._stage.timeline.note(
-            "provider_lost", voice=self._speech.voice_name, error=str(error), restart=self._restarts
-        )
+        self._stage.timeline.note("provider_lost", voice=member.name, error=str(error), restart=self._restarts)
         waited = 0.0 if self._asked_at is None else now - self._asked_at
-        if self._restarts <= MOST_RESTARTS and waited < LONGEST_WAIT and not isinstance(error, ProviderRefused):
+        hopeless = isinstance(error, ProviderRefused | ProviderBusy)
+        if self._restarts <= MOST_RESTARTS and waited < LONGEST_WAIT and not hopeless:
             return
-        if self._voices:
-            self._speech, self._pace = self._voices.pop(0)
-            self._ledger.change_pace(self._pace)
-            self._restarts, self._asked_at = 0, None
-            self._stage.timeline.note("voice_changed", voice=self._speech.voice_name)
+        member.health.failed(now)
+        if (understudy := self._cast.understudy(member)) is not None:
+            self._change_to(understudy)
         else:
-            self._give_up(error if isinstance(error, ProviderError) else ProviderError(str(error)))
+            self._stage.timeline.note("speech_given_up")
+            self.apologise()
 
     def _cut_point(self, now: float) -> int:
         """The byte of audio from which on the speech is made anew."""
@@ -285,17 +339,11 @@ class Stretch:
         pause = first_pause(self._playout.unsent(), max(0, wanted - sent))
         return min(received, wanted if pause is None else sent + pause)
 
-    def _give_up(self, error: ProviderError) -> None:
-        self.error = error
-        self._more = False
-        self._finishing = True
-        self._playout.add(self._options.apology)
-        self._playout.finish()
-
     def apologise(self) -> None:
         """Say the recorded apology in place of what could not be had."""
         self._finishing = True
         self._more = False
+        self._runs.clear()
         self._playout.add(self._options.apology)
         self._playout.finish()
         self._wake()

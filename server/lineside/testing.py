@@ -25,7 +25,8 @@ from lineside.app import Bridge, starlette_app
 from lineside.events import CallInfo
 from lineside.observe.timeline import Note
 from lineside.ports import Voice
-from lineside.settings import DeepgramSettings, LinesideSettings, Settings, TwilioSettings
+from lineside.settings import LinesideSettings, Settings, TwilioSettings
+from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings
 from lineside.standin.phone import Phone, PhoneCall, PhoneSettings
 from lineside.standin.provider import Provider
 from lineside.standin.voice import StandinVoice
@@ -144,11 +145,21 @@ def _complete(settings: Settings, provider_url: str, rest_url: str, phone: Phone
         "api_key_secret": SecretStr(""),
         "api_base_url": rest_url,
     }
+    provider = {"api_key": SecretStr("simulated"), "base_url": provider_url}
     return Settings(
         settings.lineside.model_copy(update={"public_url": "", "allow_plain": True}),
         settings.twilio.model_copy(update=account),
-        settings.deepgram.model_copy(update={"api_key": SecretStr("simulated"), "base_url": provider_url}),
+        settings.deepgram.model_copy(update=provider),
+        settings.elevenlabs.model_copy(update=provider | {"voice_id": settings.elevenlabs.voice_id or "simulated"}),
     )
 
 
-__all__ = ["DeepgramSettings", "LinesideSettings", "PhoneSettings", "Settings", "Simulation", "simulation"]
+__all__ = [
+    "DeepgramSettings",
+    "ElevenLabsSettings",
+    "LinesideSettings",
+    "PhoneSettings",
+    "Settings",
+    "Simulation",
+    "simulation",
+]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from lineside.alarm import Alarm
+from lineside.cast import Cast
 from lineside.errors import AgentError
 from lineside.events import Cue, CutOff, HangUp, Line, Pause, Say
-from lineside.ports import AgentSession, Reply, Speech
+from lineside.ports import AgentSession, Reply
 from lineside.stretch import SpeakingOptions, Stage, Stretch
-from lineside.talk.ledger import Pace
 
 
 class Outcome(Enum):
@@ -36,7 +36,7 @@ class Turn:
 
     Args:
         number: unique in the call.
-        voices: see `Stretch`.
+        cast: the call's voices.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Turn:
         cue: Cue,
         stage: Stage,
         agent: AgentSession,
-        voices: Sequence[tuple[Speech, Pace]],
+        cast: Cast,
         options: TurnOptions,
         clock: Callable[[], float],
     ) -> None:
         self.number = number
         self._stage = stage
-        self._voices = voices
+        self._cast = cast
         self._options = options
         self._clock = clock
         self._alarm = Alarm()
@@ -66,7 +66,7 @@ class Turn:
         return Stretch(
             f"t{self.number}s{self._n_stretches}",
             self._stage,
-            self._voices,
+            self._cast,
             self._options.speaking,
             clock=self._clock,
             wake=self._alarm.ring,
@@ -122,9 +122,9 @@ class Turn:
     def _write(self, line: Line) -> Pause | HangUp | None:
         match line:
             case str():
+                self._stretch.write(Say(line))
+            case Say():
                 self._stretch.write(line)
-            case Say(text, interruptible):
-                self._stretch.write(text, interruptible=interruptible)
             case Pause() | HangUp():
                 return line
         return None

@@ -6,14 +6,15 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lineside.audio.formats import AudioFormat
 from lineside.errors import LinesideError, SettingsError
 from lineside.ports import Voice
-from lineside.settings import DeepgramSettings, ElevenLabsSettings, Settings, VoiceSettings, account_settings
+from lineside.settings import Settings
+from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings, VoiceSettings, account_settings
 from lineside.speech.deepgram import DeepgramOptions, DeepgramVoice
 from lineside.speech.elevenlabs import ElevenLabsOptions, ElevenLabsVoice
 from lineside.speech.elevenlabs_stream import ElevenLabsStreamVoice
@@ -21,6 +22,8 @@ from lineside.speech.governor import Governor
 from lineside.wire.elevenlabs import VoiceOptions
 
 LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
+_Provider = TypeVar("_Provider", DeepgramSettings, ElevenLabsSettings)
+
 PROVIDERS = ("deepgram", "elevenlabs", "elevenlabs-stream", "local")
 
 
@@ -44,7 +47,7 @@ class _Recipe:
         if named is None and name not in PROVIDERS:
             known = ", ".join((*PROVIDERS, *settings.lineside.voices))
             raise SettingsError(f"LINESIDE_VOICE: there is no voice {name!r}; expected one of {known}")
-        self._named = named or VoiceSettings(provider=name)
+        self._named = named or VoiceSettings.model_validate({"provider": name})
         self.provider = self._named.provider
 
     def check(self) -> None:
@@ -64,7 +67,9 @@ class _Recipe:
                 if not eleven.api_key.get_secret_value():
                     raise self._no_key()
                 if not eleven.voice_id:
-                    raise SettingsError(f"{self.prefix}_VOICE_ID is not set; expected the id of a voice of your library")
+                    raise SettingsError(
+                        f"{self.prefix}_VOICE_ID is not set; expected the id of a voice of your library"
+                    )
                 self.elevenlabs_options(eleven)
 
     @property
@@ -81,17 +86,17 @@ class _Recipe:
     def deepgram(self) -> DeepgramSettings:
         base = self._settings.deepgram
         if self._named.account:
-            base = account_settings(DeepgramSettings, self.prefix, base)
+            base = account_settings(base, self.prefix)
         return self._with_overrides(base, model=self._named.model or self._named.voice)
 
     def elevenlabs(self) -> ElevenLabsSettings:
         base = self._settings.elevenlabs
         if self._named.account:
-            base = account_settings(ElevenLabsSettings, self.prefix, base)
+            base = account_settings(base, self.prefix)
         more = {"model": self._named.model, "voice_id": self._named.voice, "language_code": self._named.language}
         return self._with_overrides(base, **more)
 
-    def _with_overrides(self, base: Any, **more: str) -> Any:
+    def _with_overrides(self, base: _Provider, **more: str) -> _Provider:
         changes = {name: value for name, value in more.items() if value} | self._named.settings
         unknown = [name for name in changes if name not in type(base).model_fields]
         if unknown:
@@ -227,6 +232,3 @@ async def local_voice(kind: str = "espeak") -> AsyncIterator[str]:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-__all__ = ["BaseModel", "Voices", "check_voices", "local_voice"]

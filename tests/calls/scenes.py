@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import pairwise, product
 from typing import Any
 
@@ -17,15 +18,15 @@ import numpy as np
 from lineside.audio import mulaw
 from lineside.audio.formats import FRAME_BYTES, SILENCE
 from lineside.events import CallEnded, CallInfo, Cue, Line
-from lineside.settings import DeepgramSettings, LinesideSettings, Settings
 from lineside.standin.carrier_queue import Span
 from lineside.standin.phone import PhoneCall
 from lineside.standin.provider import Provider
 from lineside.standin.record import Record
 from lineside.standin.tone import CHARS_PER_S, TONES, TONES_PER_WORD, tones
-from lineside.testing import Simulation
+from lineside.testing import DeepgramSettings, LinesideSettings, Settings, Simulation
 
 RATE = 8000  # Hz, and mu-law bytes a second
+APOLOGY = files("lineside").joinpath("assets/apology.ulaw").read_bytes()
 HOP = 80  # bytes; 10 ms, in which a word's sound repeats
 UNSURE_MS = 45  # a word's edges share their windows with what is next to it
 

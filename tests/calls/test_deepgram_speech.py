@@ -311,7 +311,7 @@ async def test_two_calls_at_once_never_hear_each_other() -> None:
         for call in calls.values():
             call.press("1")
         for call in calls.values():
-            await sim.until(lambda call=call: sim.of(call, "turn_ended"))
+            await sim.turn_over(call)
         everything = [word for pair in texts.values() for text in pair for word in words_of(text)]
         for caller, call in calls.items():
             first, second = spans(call)

@@ -122,6 +122,14 @@ def test_positions_count_from_the_first_byte_on_the_new_socket() -> None:
     assert take_all(backlog) == pattern(1000)[500:]
 
 
+def test_a_new_socket_starts_at_once() -> None:
+    backlog = Backlog(480, ingest=1.25)
+    backlog.push(bytes(80_000))
+    n_first = len(take_all(backlog))
+    backlog.rewind()
+    assert len(take_all(backlog)) == n_first
+
+
 def test_what_is_settled_never_comes_back() -> None:
     backlog = Backlog(100, ingest=1000)
     backlog.push(pattern(1000))

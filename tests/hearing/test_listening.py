@@ -21,11 +21,17 @@ from hearing.recogniser import (
     make_ear,
     now,
     speak,
+    turn_info,
 )
 from lineside.events import EarWarned
 from lineside.hearing.backlog import BURST_S
 
 ANY_EAR = pytest.mark.parametrize("kind", KINDS)
+EVENTFUL = {
+    "nova": {"type": "SpeechStarted", "channel": [0, 1], "timestamp": 0.1},
+    "flux": turn_info("StartOfTurn", "Yes"),
+    "scribe": {"message_type": "partial_transcript", "text": "Yes"},
+}
 
 
 def sound(kind: str, **more: Any) -> Recogniser:
@@ -246,6 +252,8 @@ async def test_a_refused_ear_goes_deaf_and_says_so_once(kind: str, status: int) 
         assert told.warned == ["refused"]
         assert str(status) in only(told, "refused").message
         assert "the-key" not in only(told, "refused").message
+        session: Any = hearing
+        assert session._backlog.waiting == 0
 
 
 async def test_a_service_that_is_not_there_is_tried_again() -> None:
@@ -295,6 +303,14 @@ async def test_a_socket_that_talks_garbage_is_replaced(kind: str, garbage: str |
         await asyncio.sleep(2)
         assert len(server.connections) == 2
         assert without_silence(server.connections[1].audio) == SPEECH[:16_000]
+        assert told.events == [only(told, "lost")]
+
+
+@ANY_EAR
+async def test_what_a_socket_says_after_it_was_given_up_is_not_heard(kind: str) -> None:
+    async with Recogniser() as server, listening(kind, server) as (_, told):
+        await server.connections[0].say("garbage", EVENTFUL[kind])
+        await asyncio.sleep(1)
         assert told.events == [only(told, "lost")]
 
 
@@ -398,6 +414,7 @@ async def test_nothing_is_left_after_the_end(kind: str, moment: Any) -> None:
             await moment(server)
             began = now()
         assert now() - began < 0.1
+        assert not [task for task in tasks() if task.get_name().startswith(("Deepgram", "ElevenLabs"))]
         told.clear()
         hearing.feed(SPEECH[:16_000])  # a frame that was on its way
         await asyncio.sleep(10)
@@ -422,9 +439,11 @@ async def test_an_ear_may_be_closed_before_its_socket_is_open(kind: str) -> None
 @ANY_EAR
 async def test_what_comes_after_the_end_is_not_told(kind: str) -> None:
     async with Recogniser() as server:
-        told = Told()
-        async with make_ear(kind, server.url).connect(told):
+        async with listening(kind, server) as (_, told):
+            await server.connections[0].say(EVENTFUL[kind])
             await asyncio.sleep(0.1)
-            talking = asyncio.create_task(server.connections[0].say("garbage"))
-        await asyncio.wait([talking])
-        assert told == []
+            n_told = len(told)
+            assert n_told
+            await server.connections[0].say(*[EVENTFUL[kind]] * 5)
+        await asyncio.sleep(1)
+        assert len(told) == n_told

@@ -413,6 +413,18 @@ def test_words_of_the_agent_are_counted_where_others_were_spoken_in_their_place(
     assert ledger.cut(31_000).unheard == "Bye."
 
 
+def test_a_piece_whose_spoken_words_were_all_heard_was_heard_whole() -> None:
+    ledger = Ledger()
+    ledger.add(Piece("Bye *now*. ", "Bye now. "))
+    ledger.add(Piece("Or not.", "Or not."))
+    ledger.said(ledger.next_text(99))
+    ledger.flushed()
+    ledger.received(9000)
+    ledger.segment_done()
+    assert ledger.cut(8_000).heard == "Bye *now*."
+    assert ledger.cut(7_999).heard == "Bye"
+
+
 # -- what was heard: no end known yet ------------------------------------------------------------------------------
 
 
@@ -511,6 +523,24 @@ def test_after_an_answered_flush_timings_go_on_with_the_next_text() -> None:
     ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
     ledger.received(len(told) * 800)
     assert ledger.cut(1300 * BYTES_PER_MS).heard == f"A {tag} b. Cat"
+
+
+def test_an_answered_flush_keeps_timings_of_the_text_behind_it() -> None:
+    ledger = ledger_of("One. ", "Two. ")
+    for _ in range(2):
+        ledger.said(ledger.next_text(99))
+        ledger.flushed()
+    told = "One.Two."
+    starts = tuple(range(0, 800, 100))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(400 * BYTES_PER_MS)
+    ledger.segment_done()
+    ledger.received(300 * BYTES_PER_MS)
+    assert ledger.cut(400 * BYTES_PER_MS).heard == "One."
+    assert ledger.restart_point(sent=0) == 400 * BYTES_PER_MS
+    ledger.received(200 * BYTES_PER_MS)
+    assert ledger.cut(799 * BYTES_PER_MS).heard == "One."
+    assert ledger.cut(800 * BYTES_PER_MS).heard == "One. Two."
 
 
 def test_timings_that_go_back_are_passed_over() -> None:
@@ -898,6 +928,25 @@ def test_after_a_restart_timings_count_from_the_new_audio() -> None:
     ledger.received(3200)
     assert ledger.cut(2400 + 3199).heard == "One"
     assert ledger.cut(2400 + 3200).heard == "One two."
+    assert ledger.restart_point(sent=2401) == 2400 + 3200
+    ledger.restart(2400 + 400)
+    assert say_all(ledger) == "two. "
+
+
+def test_a_word_that_is_said_again_gets_the_timings_of_its_second_time() -> None:
+    ledger = ledger_of("Hello there. ")
+    say_all(ledger)
+    ledger.aligned(Aligned("Hello", (0, 100, 200, 300, 400), (100, 200, 300, 400, 500)))
+    ledger.received(250 * BYTES_PER_MS)
+    assert ledger.restart_point(sent=240 * BYTES_PER_MS) is None
+    ledger.restart(250 * BYTES_PER_MS)
+    assert say_all(ledger) == "Hello there. "
+    told = "Hello there."
+    starts = tuple(range(0, 1200, 100))
+    ledger.aligned(Aligned(told, starts, tuple(start + 100 for start in starts)))
+    ledger.received(1200 * BYTES_PER_MS)
+    heard = [ledger.cut((250 + ms) * BYTES_PER_MS).heard for ms in (499, 500, 1199, 1200)]
+    assert heard == ["", "Hello", "Hello", "Hello there."]
 
 
 # -- a whole conversation with a provider that dies ----------------------------------------------------------------

@@ -679,6 +679,42 @@ def test_audio_that_arrived_late_is_found_out_from_its_marks(network: dict[str, 
     assert worst_late <= 0.010 * BYTES_PER_S  # after a few marks the playhead is right again
 
 
+def run_through(playout: Playout, begin: float, seconds: float, *, late: float) -> list[tuple[float, str]]:
+    """Send so much at once; returns its marks with the times of their return over a network with 0.1 s both ways."""
+    playout.add(audio_of(round(seconds * BYTES_PER_S)))
+    marks = []
+    while send := playout.take(begin):
+        if send.mark:
+            marks.append((begin + playout.lead(begin) + 0.1 + late, send.mark))
+    return marks
+
+
+def test_a_leg_that_is_stuck_has_played_no_more_than_up_to_the_mark_that_is_missing() -> None:
+    trip = RoundTrip()
+    trip.seen(0.1)
+    playout = Playout("a", lead=5.0, trip=trip)
+    playout.add(audio_of(4 * BYTES_PER_S))
+    first = next(send for send in everything(playout, START) if send.mark)
+    assert first.mark is not None
+    assert playout.played(START + 3) == pytest.approx(4800 + 800, abs=ROUNDED)  # the mark, and a round trip
+    playout.marked(first.mark, START + 3)
+    assert playout.played(START + 3.1) == pytest.approx(4800 + 800 + 800, abs=ROUNDED)  # it was reached that late
+
+
+def test_what_was_late_is_forgotten_when_the_queue_ran_dry() -> None:
+    trip = RoundTrip()
+    trip.seen(0.1)
+    playout = Playout("a", lead=5.0, trip=trip)
+    marks = run_through(playout, START, 2.0, late=0.3)
+    for at, mark in marks[:-1]:
+        playout.marked(mark, at)
+    assert playout.played(START + 1.9) == pytest.approx(1.6 * BYTES_PER_S, abs=ROUNDED)
+    run_through(playout, START + 9, 2.0, late=0.0)
+    at, mark = marks[-1]
+    playout.marked(mark, START + 9.1)  # of the time before: it says nothing about now
+    assert playout.played(START + 9.2) == pytest.approx(2.2 * BYTES_PER_S, abs=ROUNDED)
+
+
 @given(network=networks, at=st.floats(0.0, 6.0), pause=st.floats(0.0, 3.0), again=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_hold_and_resume_lose_and_repeat_nothing(

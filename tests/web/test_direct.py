@@ -108,7 +108,7 @@ async def test_text_that_is_not_utf_8_ends_the_socket_and_reaches_nobody() -> No
     async with talking(serve) as client:
         await client.send(b"\xff\xfe", text=True)
         with pytest.raises(ConnectionClosed):
-            await client.recv()
+            await asyncio.wait_for(client.recv(), 5)
         assert client.close_code == 1007
     assert got == []
 
@@ -125,7 +125,7 @@ async def test_a_message_that_is_too_large_ends_the_socket() -> None:
             await client.send("x" * 60_000)
             await client.send(message)
             with pytest.raises(ConnectionClosed):
-                await client.recv()
+                await asyncio.wait_for(client.recv(), 5)
             assert client.close_code == 1009
     assert [len(each) for each in got] == [60_000, 60_000]
 
@@ -157,7 +157,7 @@ async def test_sending_after_the_peer_has_closed_is_nothing() -> None:
 
     async with talking(serve) as client:
         await client.close()
-        await sent.wait()
+        await asyncio.wait_for(sent.wait(), 5)
 
 
 async def test_a_lost_connection_is_noticed_and_takes_nothing_more() -> None:
@@ -172,7 +172,7 @@ async def test_a_lost_connection_is_noticed_and_takes_nothing_more() -> None:
 
     async with talking(serve) as client:
         client.transport.abort()
-        await noticed.wait()
+        await asyncio.wait_for(noticed.wait(), 5)
 
 
 async def test_small_messages_are_not_held_back_for_larger_ones() -> None:
@@ -186,7 +186,7 @@ async def test_small_messages_are_not_held_back_for_larger_ones() -> None:
         await gone(websocket)
 
     async with talking(serve) as client:
-        await client.wait_closed()
+        await asyncio.wait_for(client.wait_closed(), 5)
     assert held_back == [1]
 
 
@@ -224,11 +224,3 @@ async def test_a_peer_that_never_finishes_the_close_is_cut_off(reads: bool) -> N
         await asyncio.sleep(30)
         assert lost_at[0] - closed_at[0] == pytest.approx(10, abs=0.1)
         writer.transport.abort()
-
-
-async def test_under_another_protocol_the_extension_is_not_there() -> None:
-    import uvicorn
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
-    assert issubclass(DirectProtocol, WebSocketsSansIOProtocol)
-    assert uvicorn.Config(lambda: None, ws="lineside.web.direct:DirectProtocol").ws_protocol_class is None  # unloaded

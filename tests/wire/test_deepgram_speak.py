@@ -64,9 +64,9 @@ def test_a_slash_behind_the_host_makes_no_second_one(base: str) -> None:
 
 
 def test_further_parameters_are_added_and_empty_ones_left_out() -> None:
-    url = speak_url("wss://x", "m", MULAW, speed="", mip_opt_out="true", tag="a b&c=d")
+    url = speak_url("wss://x", "m", MULAW, ("a b&c=d", "é"), speed="", mip_opt_out="true")
     query = parse_qs(urlsplit(url).query, keep_blank_values=True)
-    assert query["tag"] == ["a b&c=d"]
+    assert query["tag"] == ["a b&c=d", "é"]
     assert query["mip_opt_out"] == ["true"]
     assert "speed" not in query
 

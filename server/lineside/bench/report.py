@@ -107,11 +107,11 @@ class Report:
             self._row("first audio p50 ms", lambda it: it.first_audio_ms[0], ".1f", added[0]),
             self._row("first audio p99 ms", lambda it: it.first_audio_ms[1], ".1f", added[1]),
             self._counts("ran dry within an answer", lambda it: it.underruns),
-            self._counts("answers missing, calls lost", lambda it: it.stuck + it.lost),
+            self._counts("answers or calls lost", lambda it: it.stuck + it.lost),
             self._row("idle call kB", lambda it: it.idle_kb, ".0f", idle),
             self._row("generator late p50 ms", lambda it: it.late_ms[0], ".2f"),
             self._row("generator late p99 ms", lambda it: it.late_ms[1], ".2f"),
-            self._row("server waited for a core %", lambda it: 100 * it.waited, ".1f"),
+            self._row("waited for a core %", lambda it: 100 * it.waited, ".1f"),
         ]
 
     def table(self) -> Table:

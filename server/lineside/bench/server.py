@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from lineside.app import asgi
 from lineside.bench.script import Talker
 from lineside.bench.serving import HOST, arguments, serve
-from lineside.settings import DeepgramSettings, LinesideSettings, Settings
+from lineside.settings import LinesideSettings, Settings
+from lineside.settings_providers import DeepgramSettings
 from lineside.web.serving import config
 
 MOST_CALLS = 10_000  # the load decides how many there are

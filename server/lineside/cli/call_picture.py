@@ -79,7 +79,8 @@ class CallPicture:
         self._console.print(
             Text.assemble(
                 ("The call is as it should be." if passed else "Something is wrong with the call.", "bold"),
-                f" Listen to {out / 'call.wav'} (left: caller, right: what the caller heard); details in {out / 'call.json'}.",
+                f" Listen to {out / 'call.wav'} (left: the caller, right: what the caller heard);"
+                f" details in {out / 'call.json'}.",
             ),
             soft_wrap=True,
         )

@@ -12,7 +12,6 @@ import aiohttp
 import orjson
 from rich.console import Console
 
-from lineside.app import local_voice
 from lineside.audio.wav import write_wav
 from lineside.cli.call_checks import Check, ProviderRecord, check
 from lineside.cli.call_picture import CallPicture
@@ -20,8 +19,9 @@ from lineside.errors import SettingsError
 from lineside.settings import LinesideSettings, Settings
 from lineside.standin.phone import PhoneCall, PhoneSettings
 from lineside.testing import Simulation, simulation
+from lineside.voices import local_voice
 
-VOICES = ("deepgram",)
+VOICES = ("deepgram", "elevenlabs", "elevenlabs-stream")
 THINKING = 0.6  # s between a turn's end and the caller's key
 INTO_A_TURN = 5.0  # s of a turn that the caller hears before interrupting it
 LONGEST = 120.0  # s for the whole call
@@ -35,10 +35,9 @@ async def run(voice: str, agent: str | None, keys: str, out: Path, round_trip: f
     """
     if voice not in VOICES:
         raise SettingsError(f"--voice: there is no voice {voice!r}; expected {' or '.join(VOICES)}")
+    lineside = LinesideSettings(voice=voice)
     if agent is not None:
-        lineside = LinesideSettings(voice=voice, agent=agent)
-    else:
-        lineside = LinesideSettings(voice=voice)
+        lineside = lineside.model_copy(update={"agent": agent})
     console = Console(highlight=False)
     picture = CallPicture(console)
     phone = PhoneSettings("", round_trip_s=round_trip)
@@ -50,11 +49,15 @@ async def run(voice: str, agent: str | None, keys: str, out: Path, round_trip: f
             await sim.idle()
         record = await _provider_record(url)
     checks = check(call, picture.notes, record)
-    out.mkdir(parents=True, exist_ok=True)
-    write_wav(out / "call.wav", call.said(), call.heard())
-    (out / "call.json").write_bytes(orjson.dumps(_report(call, picture, checks), option=orjson.OPT_INDENT_2))
+    await asyncio.to_thread(_write, out, call, _report(call, picture, checks))
     picture.conclude(checks, out)
     return all(each.passed for each in checks)
+
+
+def _write(out: Path, call: PhoneCall, report: dict[str, object]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_wav(out / "call.wav", call.said(), call.heard())
+    (out / "call.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
 
 
 async def _play(sim: Simulation, call: PhoneCall, keys: str) -> None:
@@ -83,9 +86,9 @@ async def _play(sim: Simulation, call: PhoneCall, keys: str) -> None:
 
 async def _provider_record(url: str) -> ProviderRecord:
     """What the provider stand-in says it spoke, and what it had to complain of."""
-    async with aiohttp.ClientSession() as session:
-        async with session.get(url.replace("ws://", "http://", 1) + "/standin/record") as response:
-            return ProviderRecord.from_json(await response.json())
+    address = url.replace("ws://", "http://", 1) + "/standin/record"
+    async with aiohttp.ClientSession() as session, session.get(address) as response:
+        return ProviderRecord.from_json(await response.json())
 
 
 def _report(call: PhoneCall, picture: CallPicture, checks: list[Check]) -> dict[str, object]:

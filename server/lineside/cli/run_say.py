@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from lineside.app import configured_voice
 from lineside.audio.wav import write_wav
 from lineside.errors import ProviderSilent
 from lineside.events import Audio, Finished, Lost, SpeechEvent
 from lineside.settings import Settings
+from lineside.voices import Voices
 
 PATIENCE = 60.0  # s for all of it
 
@@ -22,7 +22,7 @@ async def run(settings: Settings, text: str, out: Path) -> None:
     """
     events: asyncio.Queue[SpeechEvent] = asyncio.Queue()
     audio = bytearray()
-    async with configured_voice(settings) as voice, voice.connect() as speech:
+    async with Voices(settings) as voices, voices.lead[0].connect() as speech:
         utterance = speech.utterance(events.put_nowait)
         for start in range(0, len(text), speech.max_chars):
             utterance.say(text[start : start + speech.max_chars])

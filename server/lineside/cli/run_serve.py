@@ -38,10 +38,9 @@ async def _serve(bridge: Bridge, host: str, port: int) -> None:
     for sign in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(sign, told.set)
-    async with bridge:
-        async with serving(starlette_app(bridge), host, port) as address:
-            public = bridge.settings.lineside.public_url or f"http://{address}"
-            log.info("listening on %s; the number's voice webhook is POST %s/twilio/voice", address, public)
-            await told.wait()
-            log.info("stopping: %d calls in progress are ended", len(bridge.calls))
-            await bridge.calls.end_all()
+    async with bridge, serving(starlette_app(bridge), host, port) as address:
+        public = bridge.settings.lineside.public_url or f"http://{address}"
+        log.info("listening on %s; the number's voice webhook is POST %s/twilio/voice", address, public)
+        await told.wait()
+        log.info("stopping: %d calls in progress are ended", len(bridge.calls))
+        await bridge.calls.end_all()

@@ -288,6 +288,8 @@ class Line(ABC):
         self._owner.renew()
 
     def _on_message(self, message: str | bytes) -> None:
+        if not self.socket.alive:  # given up, while more had arrived already
+            return
         if isinstance(message, bytes):
             raise RemoteProtocolError(f"expected JSON in text, got {len(message)} bytes of another kind")
         events = self._receive(message)

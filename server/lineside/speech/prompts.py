@@ -74,6 +74,17 @@ class KeptSpeech:
         self.voice_name = speech.voice_name
         self.max_chars = speech.max_chars
 
+    @property
+    def ready(self) -> bool:
+        return self._speech.ready
+
+    @property
+    def admitted(self) -> bool:
+        return self._speech.admitted
+
+    def prepare(self) -> None:
+        self._speech.prepare()
+
     def utterance(self, listener: Callable[[SpeechEvent], None]) -> Utterance:
         return _KeptUtterance(self._speech, self._shelf, self._fingerprint, listener)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 from lineside.errors import SettingsError
 from lineside.standin.elevenlabs_faults import ElevenLabsFaults
+from lineside.standin.recogniser.faults import RecogniserFaults
 
 PerConnection = int | list[int] | None
 """A count for every connection, or one for each connection in the order they open (negative: none), or none at all."""
@@ -104,11 +105,15 @@ class Faults:
     empty_speak_closes: bool = False
 
     elevenlabs: ElevenLabsFaults = field(default_factory=ElevenLabsFaults)
-    """What only ElevenLabs' sockets know. `set` calls its switches `elevenlabs.NAME`."""
+    """What only ElevenLabs' speech sockets know. `set` calls its switches `elevenlabs.NAME`."""
+    recogniser: RecogniserFaults = field(default_factory=RecogniserFaults)
+    """What only the sockets that listen know: `recogniser.NAME`."""
 
     def __post_init__(self) -> None:
         if isinstance(given := cast(object, self.elevenlabs), dict):
             self.elevenlabs = ElevenLabsFaults(**given)  # as JSON has it
+        if isinstance(given := cast(object, self.recogniser), dict):
+            self.recogniser = RecogniserFaults(**given)
 
     def set(self, name: str, text: str) -> None:
         """Set one switch from text: a number, `true`, a word, a comma-separated list; empty or `none` for None.
@@ -170,6 +175,7 @@ def _parse(kind: Any, text: str) -> Any:
 
 _BOOLS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
 _KINDS: Mapping[str, Any] = {
-    **{name: kind for name, kind in get_type_hints(Faults).items() if name != "elevenlabs"},
+    **{name: kind for name, kind in get_type_hints(Faults).items() if name not in ("elevenlabs", "recogniser")},
     **{f"elevenlabs.{name}": kind for name, kind in get_type_hints(ElevenLabsFaults).items()},
+    **{f"recogniser.{name}": kind for name, kind in get_type_hints(RecogniserFaults).items()},
 }

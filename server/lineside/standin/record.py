@@ -7,6 +7,8 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from lineside.standin.recogniser.listened import Listened
+
 MESSAGES_KEPT = 1000  # the last ones of a connection
 CONNECTIONS_KEPT = 1000  # connections whose messages are kept
 AUDIO_KEPT = 256 << 20  # bytes; nine hours of mu-law
@@ -65,6 +67,8 @@ class Record:
     generations: Generations = field(default_factory=Generations)
     messages: OrderedDict[int, deque[str]] = field(default_factory=OrderedDict)
     """What each client sent, in order; a binary message as a note of its length."""
+    listened: OrderedDict[int, Listened] = field(default_factory=OrderedDict)
+    """What each connection of a recogniser was heard to say."""
     n_forgotten: int = 0
     """Entries of `spoken` dropped, oldest first, to keep within `audio_kept`."""
     audio_kept: int = AUDIO_KEPT
@@ -89,6 +93,12 @@ class Record:
         if connection in self.messages:
             text = message if isinstance(message, str) else f"<binary, {len(message)} bytes>"
             self.messages[connection].append(text)
+
+    def listens(self, listened: Listened) -> None:
+        """Note that a connection is listened to from now on."""
+        self.listened[listened.connection] = listened
+        if len(self.listened) > CONNECTIONS_KEPT:
+            self.listened.popitem(last=False)
 
     def spoke(self, spoken: Spoken) -> None:
         """Note the end of a flush."""
@@ -129,5 +139,6 @@ class Record:
                 | ({"audio": b64encode(spoken.audio).decode()} if audio else {})
                 for spoken in self.spoken
             ],
+            "listened": {str(number): listened.as_json() for number, listened in self.listened.items()},
             "messages": {str(number): list(messages) for number, messages in self.messages.items()},
         }

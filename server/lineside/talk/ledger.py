@@ -111,6 +111,16 @@ class Ledger:
         return self._source
 
     @property
+    def said_to(self) -> int:
+        """Characters of spoken text handed to the provider."""
+        return self._said
+
+    @property
+    def length(self) -> int:
+        """Characters of spoken text in all."""
+        return len(self._spoken)
+
+    @property
     def unsaid(self) -> int:
         """Characters that were not handed to the provider yet."""
         return len(self._spoken) - self._said

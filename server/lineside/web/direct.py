@@ -65,7 +65,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         try:
             text = str(event.data, "utf-8")
         except UnicodeDecodeError:
-            super().handle_text(event)  # closes with 1007
+            super().handle_text(event)  # which comes to the same below
             return
         self.on_text(text)
 
@@ -73,9 +73,16 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if self.on_text is None:
             super().send_receive_event_to_app()
             return
-        data, self.frames = b"".join(self.frames), []  # a fragmented message, or one we have no use for
-        if self.curr_msg_data_type == "text" and not self.close_sent:
-            self.on_text(data.decode("utf-8", "replace"))
+        text = ""
+        if self.curr_msg_data_type == "text":  # a fragmented message; of a binary one we have no use
+            try:
+                text = b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                super().send_receive_event_to_app()  # closes with 1007
+                return
+        self.frames = []
+        if text and not self.close_sent:
+            self.on_text(text)
 
     # -- sending -------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class RecogniserFaults:
 
     # -- telling
     interim_latency_s: float = 0.15
-    """From the audio that an interim (Flux: an Update; Scribe: a partial) ends with to sending it."""
+    """From the audio that an interim (Scribe: a partial) ends with to sending it."""
     final_latency_s: float = 0.3
     event_latency_s: float = 0.1
     """Of everything else."""
@@ -89,7 +89,7 @@ class RecogniserFaults:
     utterance_end_finalises: bool = True
     """Words that are not final when an UtteranceEnd is due become so before it."""
     finalize_answers: Literal["enough", "always", "never"] = "enough"
-    """Whether Finalize is answered: if there is a word or `finalize_min_s` of audio that is not final yet, or anyhow."""
+    """Whether Finalize is answered: if a word or `finalize_min_s` of audio is not final yet, in any case, or not."""
     finalize_min_s: float = 0.5
     finalize_speech_final: bool = False
     """The answer to Finalize is `speech_final`."""
@@ -101,15 +101,15 @@ class RecogniserFaults:
     """Messages but no audio for so long after the handshake: 1011 NET-0000. Reports: 20 to 30. 0: never."""
 
     # -- Deepgram, /v2/listen (Flux)
-    flux_latency_s: float = 0.05
-    """Of everything but Updates. That the end of a turn takes 0.26 s is in `flux_confidence_per_s`."""
+    flux_latency_s: float = 0.06
+    """Of every message."""
     flux_update_every_s: float = 0.25
     flux_idle_updates: bool = True
     """Updates also come between turns."""
     flux_start_on: Literal["word", "voice"] = "word"
     """What begins a turn: the first word, or anything loud."""
-    flux_confidence_per_s: float = 2.7
-    """Of silence, up to 0.99: with 2.7 the default threshold of 0.7 is reached after 0.26 s."""
+    flux_confidence_per_s: float = 3.5
+    """Of silence, up to 0.99. With 3.5 the default threshold of 0.7 is reached after 0.2 s and told after 0.26."""
     flux_idle_s: float = 60.0
     """Without a message or a ping for so long: 1011 NET-0001. 0: never."""
     warning_after_s: float | None = None

@@ -31,6 +31,10 @@ class Ending(Exception):
         self.detail = detail
 
 
+class _Lost(Exception):
+    """A fault has taken the connection."""
+
+
 class Line:
     """What the protocols of the recognisers have in common.
 
@@ -78,7 +82,7 @@ class Line:
                     await converse()
                 finally:
                     sender.cancel()
-        except* ConnectionClosed:
+        except* (ConnectionClosed, _Lost):
             pass
         finally:
             self._ear.finish()
@@ -110,7 +114,7 @@ class Line:
         """Take up audio; what is said from now on is due so much later as the service lags behind.
 
         Raises:
-            ConnectionClosed: a fault has taken the connection.
+            _Lost: a fault has taken the connection.
         """
         await self._outlet.room()
         seconds = self._ear.seconds_of(audio)
@@ -140,8 +144,7 @@ class Line:
                 await self.socket.close(faults.die_close_code, faults.die_reason)
             else:
                 self.socket.transport.abort()
-            await self.socket.wait_closed()
-            await self.socket.recv()  # raises what every reader of a closed connection gets
+            raise _Lost
         if self._stall_after is not None and n_after > self._stall_after:
             self._stall_after = None
             with suppress(TimeoutError):
