@@ -35,7 +35,7 @@ from lineside.stretch import SpeakingOptions
 from lineside.talk.feed import Feed
 from lineside.talk.speakable import speakable
 from lineside.turn import TurnOptions
-from lineside.voices import Voices, check_voices
+from lineside.voices import Voices
 from lineside.web.desk import Desk
 from lineside.web.guard import Guard
 from lineside.web.voice import routes
@@ -67,8 +67,7 @@ class Bridge:
         self._accounts = settings.accounts()
         if settings.lineside.public_url:
             settings.check_url("LINESIDE_PUBLIC_URL", settings.lineside.public_url, "https")
-        if voices is None:
-            check_voices(settings)
+        self._configured = Voices(settings) if voices is None else None
         self._factory = load_agent(settings.lineside.agent) if agent is None else factory_of(agent)
         self._options = _call_options(settings)
         self._stack = AsyncExitStack()
@@ -80,10 +79,10 @@ class Bridge:
             shelf = _shelf(self.settings)
             if shelf is not None:
                 stack.push_async_callback(shelf.settle)
-            if self._given is not None:
-                self._voices = VoiceSet(self._given, shelf=shelf)
+            if self._configured is None:
+                self._voices = VoiceSet(self._given or (), shelf=shelf)
             else:
-                voices = await stack.enter_async_context(Voices(self.settings))
+                voices = await stack.enter_async_context(self._configured)
                 self._voices = VoiceSet(voices.lead, voices.extras, voices.languages, shelf)
             own_thread = self.settings.lineside.agent_loop == "thread"
             self._host = await stack.enter_async_context(AgentHost(self._factory, own_thread=own_thread))

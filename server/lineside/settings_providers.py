@@ -31,10 +31,10 @@ Numbers = Annotated[list[int], NoDecode, BeforeValidator(_listed)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class DeepgramSettings(FromFile):
-    """DEEPGRAM_...: the account, and how its voices sound."""
+class DeepgramValues(BaseModel):
+    """Deepgram: the account, and how its voices sound."""
 
-    model_config = SettingsConfigDict(env_prefix="DEEPGRAM_", env_file=ENV_FILE)
+    model_config = ConfigDict(frozen=True)
 
     api_key: SecretStr = SecretStr("")
     access_token: SecretStr = SecretStr("")
@@ -48,10 +48,16 @@ class DeepgramSettings(FromFile):
     max_connections: Annotated[int, Field(ge=0)] = 40
 
 
-class ElevenLabsSettings(FromFile):
-    """ELEVENLABS_...: the account, and how its voices sound. None leaves a choice to the service."""
+class DeepgramSettings(FromFile, DeepgramValues):
+    """DEEPGRAM_..."""
 
-    model_config = SettingsConfigDict(env_prefix="ELEVENLABS_", env_file=ENV_FILE)
+    model_config = SettingsConfigDict(env_prefix="DEEPGRAM_", env_file=ENV_FILE)
+
+
+class ElevenLabsValues(BaseModel):
+    """ElevenLabs: the account, and how its voices sound. None leaves a choice to the service."""
+
+    model_config = ConfigDict(frozen=True)
 
     api_key: SecretStr = SecretStr("")
     api_key_in: Literal["header", "message", "authorization", "single_use_token"] = "header"
@@ -78,6 +84,12 @@ class ElevenLabsSettings(FromFile):
     pronunciation_dictionaries: list[tuple[str, str]] = []
 
 
+class ElevenLabsSettings(FromFile, ElevenLabsValues):
+    """ELEVENLABS_..."""
+
+    model_config = SettingsConfigDict(env_prefix="ELEVENLABS_", env_file=ENV_FILE)
+
+
 class VoiceSettings(BaseModel):
     """`[voices.NAME]`: a voice with a name, for failover and for lines that ask for it."""
 
@@ -95,11 +107,14 @@ class VoiceSettings(BaseModel):
     """Whatever differs from `[deepgram]` or `[elevenlabs]`, under the names used there."""
 
 
-_Provider = TypeVar("_Provider", DeepgramSettings, ElevenLabsSettings)
+_Values = TypeVar("_Values", DeepgramValues, ElevenLabsValues)
 
 
-def account_settings(base: _Provider, prefix: str) -> _Provider:
-    """The settings of another account: its own variables, and for what they leave out, the first account's."""
+def account_settings(base: _Values, prefix: str) -> _Values:
+    """The settings of another account: its own variables, and for what they leave out, the first account's.
+
+    Reads `.env`.
+    """
     own = {"api_key": SecretStr(""), "access_token": SecretStr("")}
     inherited = base.model_dump() | {name: value for name, value in own.items() if name in type(base).model_fields}
     variables = {name.upper(): value for name, value in (dotenv_values(ENV_FILE) | os.environ).items()}

@@ -132,6 +132,7 @@ def _defaults() -> Settings:
         LinesideSettings.model_construct(agent_loop="app"),
         TwilioSettings.model_construct(),
         DeepgramSettings.model_construct(),
+        ElevenLabsSettings.model_construct(),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from typing import Self, TypeVar
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from lineside.audio.formats import AudioFormat
 from lineside.errors import LinesideError, SettingsError
 from lineside.ports import Voice
 from lineside.settings import Settings
-from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings, VoiceSettings, account_settings
+from lineside.settings_providers import DeepgramValues, ElevenLabsValues, VoiceSettings, account_settings
 from lineside.speech.deepgram import DeepgramOptions, DeepgramVoice
 from lineside.speech.elevenlabs import ElevenLabsOptions, ElevenLabsVoice
 from lineside.speech.elevenlabs_stream import ElevenLabsStreamVoice
@@ -22,19 +23,9 @@ from lineside.speech.governor import Governor
 from lineside.wire.elevenlabs import VoiceOptions
 
 LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
-_Provider = TypeVar("_Provider", DeepgramSettings, ElevenLabsSettings)
+_Values = TypeVar("_Values", DeepgramValues, ElevenLabsValues)
 
 PROVIDERS = ("deepgram", "elevenlabs", "elevenlabs-stream", "local")
-
-
-def check_voices(settings: Settings) -> None:
-    """Raises:
-    SettingsError: a voice that is named does not exist, or lacks what it needs.
-    """
-    if not settings.voices:
-        raise SettingsError(f"LINESIDE_VOICE is empty; expected {', '.join(PROVIDERS)} or a [voices.NAME]")
-    for name in (*settings.voices, *settings.lineside.voices):
-        _Recipe(name, settings).check()
 
 
 class _Recipe:
@@ -56,13 +47,13 @@ class _Recipe:
         """
         match self.provider:
             case "deepgram":
-                deepgram = self.deepgram()
+                deepgram = self.deepgram
                 self._settings.check_url(f"{self.prefix}_BASE_URL", deepgram.base_url, "wss")
                 if not deepgram.api_key.get_secret_value() and not deepgram.access_token.get_secret_value():
                     raise self._no_key()
                 self.deepgram_options(deepgram)
             case "elevenlabs" | "elevenlabs-stream":
-                eleven = self.elevenlabs()
+                eleven = self.elevenlabs
                 self._settings.check_url(f"{self.prefix}_BASE_URL", eleven.base_url, "wss")
                 if not eleven.api_key.get_secret_value():
                     raise self._no_key()
@@ -83,20 +74,22 @@ class _Recipe:
             "LINESIDE_VOICE=local"
         )
 
-    def deepgram(self) -> DeepgramSettings:
-        base = self._settings.deepgram
+    @cached_property
+    def deepgram(self) -> DeepgramValues:
+        base = DeepgramValues.model_validate(self._settings.deepgram.model_dump())
         if self._named.account:
             base = account_settings(base, self.prefix)
         return self._with_overrides(base, model=self._named.model or self._named.voice)
 
-    def elevenlabs(self) -> ElevenLabsSettings:
-        base = self._settings.elevenlabs
+    @cached_property
+    def elevenlabs(self) -> ElevenLabsValues:
+        base = ElevenLabsValues.model_validate(self._settings.elevenlabs.model_dump())
         if self._named.account:
             base = account_settings(base, self.prefix)
         more = {"model": self._named.model, "voice_id": self._named.voice, "language_code": self._named.language}
         return self._with_overrides(base, **more)
 
-    def _with_overrides(self, base: _Provider, **more: str) -> _Provider:
+    def _with_overrides(self, base: _Values, **more: str) -> _Values:
         changes = {name: value for name, value in more.items() if value} | self._named.settings
         unknown = [name for name in changes if name not in type(base).model_fields]
         if unknown:
@@ -108,7 +101,7 @@ class _Recipe:
             raise SettingsError(f"[voices.{self.name}] {error['loc'][0]}: {error['msg']}") from None
 
     @staticmethod
-    def deepgram_options(deepgram: DeepgramSettings) -> DeepgramOptions:
+    def deepgram_options(deepgram: DeepgramValues) -> DeepgramOptions:
         return DeepgramOptions(
             api_key=deepgram.api_key.get_secret_value(),
             access_token=deepgram.access_token.get_secret_value(),
@@ -121,7 +114,7 @@ class _Recipe:
         )
 
     @staticmethod
-    def elevenlabs_options(eleven: ElevenLabsSettings) -> ElevenLabsOptions:
+    def elevenlabs_options(eleven: ElevenLabsValues) -> ElevenLabsOptions:
         own = {"api_key", "base_url", "voice_id", "model", "max_generations", "chunk_length_schedule"}
         wire = VoiceOptions(
             api_key=eleven.api_key.get_secret_value(),
@@ -138,11 +131,20 @@ class _Recipe:
 
 
 class Voices:
-    """All voices of the process, by name, with a governor for each account. Enter it on the media loop."""
+    """All voices of the process, by name, with a governor for each account. Enter it on the media loop.
+
+    Raises:
+        SettingsError: a voice that is named does not exist, or lacks what it needs.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        check_voices(settings)
+        if not settings.voices:
+            raise SettingsError(f"LINESIDE_VOICE is empty; expected {', '.join(PROVIDERS)} or a [voices.NAME]")
         self._settings = settings
+        names = [*settings.voices, *(name for name in settings.lineside.voices if name not in settings.voices)]
+        self._recipes = {name: _Recipe(name, settings) for name in names}
+        for recipe in self._recipes.values():
+            recipe.check()
         self._stack = AsyncExitStack()
         self._governors: dict[tuple[str, str], Governor] = {}
         self._local_url = ""
@@ -155,13 +157,11 @@ class Voices:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for name in self._settings.voices:
-                self.lead.append(await self._make(name, stack))
-            for name in self._settings.lineside.voices:
-                if name not in self._settings.voices:
-                    self.extras.append(await self._make(name, stack))
-                if language := _Recipe(name, self._settings).language:
-                    self.languages.setdefault(language, name)
+            for name, recipe in self._recipes.items():
+                rank = self.lead if name in self._settings.voices else self.extras
+                rank.append(await self._make(recipe, stack))
+                if recipe.language:
+                    self.languages.setdefault(recipe.language, name)
             self._stack = stack.pop_all()
         return self
 
@@ -172,15 +172,15 @@ class Voices:
     def governors(self) -> list[Governor]:
         return list(self._governors.values())
 
-    async def _make(self, name: str, stack: AsyncExitStack) -> Voice:
-        recipe = _Recipe(name, self._settings)
+    async def _make(self, recipe: _Recipe, stack: AsyncExitStack) -> Voice:
+        name = recipe.name
         match recipe.provider:
             case "deepgram":
-                deepgram = recipe.deepgram()
+                deepgram = recipe.deepgram
                 options = recipe.deepgram_options(deepgram)
                 return DeepgramVoice(name, options, self._governor("sockets", recipe.prefix, deepgram.max_connections))
             case "elevenlabs" | "elevenlabs-stream" as provider:
-                eleven = recipe.elevenlabs()
+                eleven = recipe.elevenlabs
                 governor = self._governor("generations", recipe.prefix, eleven.max_generations)
                 kind = ElevenLabsVoice if provider == "elevenlabs" else ElevenLabsStreamVoice
                 return kind(name, recipe.elevenlabs_options(eleven), governor)

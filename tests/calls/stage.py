@@ -25,11 +25,11 @@ from yarl import URL
 
 from lineside.app import Bridge, starlette_app
 from lineside.events import CallEnded, CallInfo, Cue, Line
-from lineside.settings import DeepgramSettings, LinesideSettings, Settings, TwilioAccount, TwilioSettings
+from lineside.settings import TwilioAccount, TwilioSettings
 from lineside.standin.phone import PhoneSettings
 from lineside.standin.phone_messages import Writer
 from lineside.standin.provider import Provider
-from lineside.testing import Simulation
+from lineside.testing import DeepgramSettings, LinesideSettings, Settings, Simulation
 from lineside.web.serving import serving
 
 ACCOUNT = PhoneSettings("").account_sid

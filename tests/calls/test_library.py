@@ -24,9 +24,10 @@ from calls.stage import ACCOUNT, TOKEN, Memory, Stranger, saying
 from lineside.app import LinesideApp
 from lineside.errors import SettingsError
 from lineside.events import CallerPressed, CallStarted, Cue, HangUp, Line
-from lineside.settings import DeepgramSettings, LinesideSettings, Settings, TwilioSettings
+from lineside.settings import TwilioSettings
 from lineside.standin.phone import Phone, PhoneSettings
 from lineside.standin.provider import Provider
+from lineside.testing import DeepgramSettings, LinesideSettings, Settings
 
 DIRECT = "lineside.web.direct:DirectProtocol"
 OLD_SERVER = pytest.mark.filterwarnings(  # uvicorn's and websockets' own words on it

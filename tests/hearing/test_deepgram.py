@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -162,6 +163,8 @@ async def test_what_was_understood_becomes_a_turn_when_the_next_socket_is_refuse
         server.statuses.append(402)
         server.connections[0].abort()
         await asyncio.sleep(1)
+        session: Any = hearing
+        assert session._backlog.waiting == 0  # nobody will want it
         assert told.said[-1] == EndOfTurn("Cancel it, pl")
         assert told.warned == ["lost", "refused"]
 

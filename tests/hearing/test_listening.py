@@ -252,8 +252,6 @@ async def test_a_refused_ear_goes_deaf_and_says_so_once(kind: str, status: int) 
         assert told.warned == ["refused"]
         assert str(status) in only(told, "refused").message
         assert "the-key" not in only(told, "refused").message
-        session: Any = hearing
-        assert session._backlog.waiting == 0
 
 
 async def test_a_service_that_is_not_there_is_tried_again() -> None:
@@ -424,6 +422,19 @@ async def test_nothing_is_left_after_the_end(kind: str, moment: Any) -> None:
     assert len(server.connections) == n_connections
     assert tasks() == set()
     assert timers() == []
+
+
+@ANY_EAR
+async def test_a_socket_that_does_not_say_goodbye_is_left_without_but_not_behind(kind: str) -> None:
+    async with Recogniser() as server:
+        async with listening(kind, server):
+            server.connections[0].socket.transport.pause_reading()
+            await server.connections[0].say("garbage")
+            await asyncio.sleep(0.4)
+            assert len(server.connections) == 2
+            began = now()
+        assert 0.4 < now() - began <= 2
+        assert not [task for task in tasks() if task.get_name().startswith(("Deepgram", "ElevenLabs"))]
 
 
 @ANY_EAR

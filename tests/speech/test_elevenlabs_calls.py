@@ -56,7 +56,7 @@ def calling(
     """A simulation with this voice, and others behind it."""
 
     def voices(url: str) -> list[Voice]:
-        return [kind("eleven", options(url, **wire), Governor("account", 4) if governed else None), *more(url)]
+        return [kind("eleven", options(url, **wire), Governor("account", 8) if governed else None), *more(url)]
 
     return simulation(script.agent, voice=sound, settings=settings(lead=lead), voices=voices)
 
@@ -196,7 +196,7 @@ async def test_twenty_interruptions_in_a_row_break_no_rule_and_the_last_answer_i
     answers = [prose(30, first=9 * i) for i in range(20)]
     last = prose(9, first=220)
     async with calling(kind, Script(*answers, last), governed=True) as sim:
-        beset(sim, **REAL, speed_up=3.0, chunk_sizes=[1600])
+        beset(sim, **REAL, speed_up=10.0, chunk_sizes=[1600])
         call = await sim.phone.dial()
         await sim.turn_begun(call)
         for _ in range(20):

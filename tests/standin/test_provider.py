@@ -141,7 +141,7 @@ async def test_leaving_closes_connections_as_going_away() -> None:
 
 async def test_a_path_that_is_not_served_is_a_404() -> None:
     async with Provider() as provider:
-        assert (await refused(provider, "/v1/listen")).response.status_code == 404
+        assert (await refused(provider, "/v1/nothing")).response.status_code == 404
         assert (await get(provider.url, "/standin/nothing"))[0] == 404
 
 

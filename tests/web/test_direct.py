@@ -123,6 +123,7 @@ async def test_a_message_that_is_too_large_ends_the_socket() -> None:
     for message in ("x" * 70_000, ["x" * 40_000, "x" * 40_000]):
         async with talking(serve) as client:
             await client.send("x" * 60_000)
+            await asyncio.sleep(1)
             await client.send(message)
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(client.recv(), 5)

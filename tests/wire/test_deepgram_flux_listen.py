@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lineside.errors import ProviderUnavailable, RemoteProtocolError, SettingsError
 from lineside.events import EagerEndOfTurn, EarWarned, EndOfTurn, HearingEvent, Partial, SpeechStarted, TurnResumed
-from lineside.wire.deepgram_flux_listen import CLOSE_STREAM, FORCE_END_TURN, FluxOptions, FluxWire, configure, flux_url
+from lineside.wire.deepgram_flux_listen import FORCE_END_TURN, FluxOptions, FluxWire, configure, flux_url
 
 # The shape of a TurnInfo as it is documented, every member of it.
 DOCUMENTED = (
@@ -129,9 +129,8 @@ def test_a_base_that_is_no_url_names_its_setting() -> None:
 # -- what we send ------------------------------------------------------------------------------------------------------
 
 
-def test_control_messages_are_json_with_a_type() -> None:
+def test_a_turn_can_be_ended_by_force() -> None:
     assert json.loads(FORCE_END_TURN) == {"type": "ForceEndTurn"}
-    assert json.loads(CLOSE_STREAM) == {"type": "CloseStream"}
 
 
 def test_a_configure_has_what_changes_and_nothing_else() -> None:

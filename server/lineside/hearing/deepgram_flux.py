@@ -13,7 +13,8 @@ from lineside.events import HearingEvent
 from lineside.hearing.backlog import HOLD_S
 from lineside.hearing.listening import Habits, Listening
 from lineside.ports import Hearing
-from lineside.wire.deepgram_flux_listen import CLOSE_STREAM, FluxOptions, FluxWire, flux_url
+from lineside.wire.deepgram_flux_listen import FluxOptions, FluxWire, flux_url
+from lineside.wire.deepgram_listen import CLOSE_STREAM
 
 CHUNK = 640  # bytes, 80 ms: what the service strongly recommends
 INGEST = 1.25  # times real time, the most that the service takes

@@ -22,7 +22,7 @@ from lineside.events import EarWarned, HearingEvent
 from lineside.hearing.backlog import HOLD_S, RATE, Backlog
 from lineside.link.provider_socket import ProviderSocket
 
-TICK = 0.5  # s between two looks at the deadlines
+TICK = 0.5  # s between two looks at the deadlines, at most
 GAP = 0.5  # s without audio from the carrier that are not jitter any more
 QUEUE = 4  # messages; more than a socket that takes them promptly ever has waiting
 RETRIES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets that were of no use; the last is repeated
@@ -164,10 +164,11 @@ class Listening:
         now = self._loop.time()
         wait = TICK
         if self._socket.open:
+            fed_for = self._fed_at + GAP - now
             if self._overdue():
                 self._socket.fail(ProviderSilent(f"{self._habits.who}: no answer to {self._unanswered / RATE:.0f} s"))
-            elif now - self._fed_at >= GAP - EPSILON:
-                wait = self._idle(now)
+            else:
+                wait = fed_for if fed_for > EPSILON else self._idle(now)
             self._pump()
         elif self._lost_at is not None and now - self._lost_at >= ORPHAN:
             self._tell(self._wire.finish(deaf=False))

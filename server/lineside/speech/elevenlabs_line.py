@@ -41,7 +41,7 @@ class ElevenLabsOptions:
     """Seconds without a frame, while a flush is unanswered, after which the socket is given up."""
     generation_wait: float = 8.0
     """Seconds that a call waits for one of the account's generations, before it has spoken."""
-    urgent_wait: float = 2.0
+    urgent_wait: float = 4.0
     """The same in the middle of a call, where somebody is listening to the silence."""
 
 
@@ -263,13 +263,13 @@ class Line(ABC):
             self._door.leave()
 
     def _explain(self, status: int, body: bytes) -> ProviderError:
-        error = wire.upgrade_error(status, body)
-        return self._busy(error) if status == TOO_MANY else error
+        if status == TOO_MANY:
+            self._note_refusal()
+        return wire.upgrade_error(status, body)
 
-    def _busy(self, error: ProviderError) -> ProviderBusy:
+    def _note_refusal(self) -> None:
         if self._governor is not None:
             self._governor.refused()
-        return ProviderBusy(str(error))
 
     def _on_open(self) -> None:
         self._opened_at = self._loop.time()
@@ -294,17 +294,18 @@ class Line(ABC):
             raise RemoteProtocolError(f"expected JSON in text, got {len(message)} bytes of another kind")
         events = self._receive(message)
         if not events or any(isinstance(event, Lost) for event in events):
-            failure = wire.parse(message)
-            if isinstance(failure, Failure):
-                events = self._failed(failure, events)
+            self._look_for_failure(message)
         self._tell(events)
 
-    def _failed(self, failure: Failure, events: list[SpeechEvent]) -> list[SpeechEvent]:
+    def _look_for_failure(self, message: str) -> None:
         """Most errors end the socket: at once here, while the service takes most of a second to close it."""
-        error = self._busy(failure.error) if failure.code in BUSY else failure.error
+        failure = wire.parse(message)
+        if not isinstance(failure, Failure):
+            return
+        if failure.code in BUSY:
+            self._note_refusal()
         if failure.closes:
-            self.socket.fail(error)
-        return [Lost(error) if isinstance(event, Lost) else event for event in events]
+            self.socket.fail(failure.error)
 
     def _on_end(self, error: ProviderError) -> None:
         self._stop()

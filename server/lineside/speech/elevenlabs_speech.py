@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
+from dataclasses import dataclass
 
 from lineside.audio.resample import Encoder
 from lineside.errors import ProviderBusy, ProviderError, ProviderRefused, ProviderSilent
@@ -27,11 +27,13 @@ RETRIES = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets tha
 HURRIED = 0.5  # s; the longest of these waits while somebody waits
 
 
-class _Mark(Enum):
-    """What follows a text."""
+@dataclass(slots=True)
+class _Piece:
+    """Text, and what was asked for right behind it."""
 
-    FLUSH = auto()
-    FINISH = auto()
+    text: str
+    flush: bool = False
+    finish: bool = False
 
 
 class ElevenLabsUtterance:
@@ -52,7 +54,7 @@ class ElevenLabsUtterance:
         comparable = not options.wire.pronunciation_dictionaries and not options.wire.enable_ssml_parsing
         self._watch = Watch(options.silence_timeout, comparable=comparable)
         self._timer: asyncio.TimerHandle | None = None
-        self._queue: deque[str | _Mark] = deque()  # what no line was given yet
+        self._queue: deque[_Piece] = deque()  # what no line was given yet
         self._finishing = False
         self._over = False
         self.line: Line | None = None
@@ -66,18 +68,23 @@ class ElevenLabsUtterance:
 
     def say(self, text: str) -> None:
         if text.strip() and not self._over:
-            self._queue.append(text)
+            self._queue.append(_Piece(text))
             self._loop.call_soon(self.advance)
 
     def flush(self) -> None:
-        if not self._over:
-            self._queue.append(_Mark.FLUSH)
-            self.advance()
+        self._flush(finish=False)
 
     def finish(self) -> None:
-        if not self._over:
-            self._queue.append(_Mark.FINISH)
-            self.advance()
+        self._flush(finish=True)
+
+    def _flush(self, *, finish: bool) -> None:
+        if self._over:
+            return
+        if not self._queue or self._queue[-1].flush:
+            self._queue.append(_Piece(""))
+        self._queue[-1].flush = True
+        self._queue[-1].finish = finish
+        self.advance()
 
     def cancel(self) -> None:
         if self._over:
@@ -94,18 +101,13 @@ class ElevenLabsUtterance:
     def advance(self) -> None:
         """Hand the line what it can be given now."""
         while self._queue and not self._over:
-            if self.line is None and isinstance(self._queue[0], _Mark):  # nothing was said: nothing to wait for
-                self._answer(Flushed() if self._queue.popleft() is _Mark.FLUSH else Finished())
+            if self.line is None and not self._queue[0].text:  # nothing was said, so there is nothing to wait for
+                self._answer(Finished() if self._queue.popleft().finish else Flushed())
                 continue
             line = self.line or self._take_line()
             if line is None:
                 return
-            text = mark = None
-            if isinstance(self._queue[0], str):
-                text = self._queue.popleft()
-            if self._queue and isinstance(self._queue[0], _Mark):
-                mark = self._queue.popleft()
-            self._speak(line, str(text or ""), mark)
+            self._speak(line, self._queue.popleft())
             self._arm()
 
     def _take_line(self) -> Line | None:
@@ -118,18 +120,18 @@ class ElevenLabsUtterance:
             self._answer(Lost(exc))
         return self.line
 
-    def _speak(self, line: Line, text: str, mark: object) -> None:
-        self._watch.said(text)
-        if mark is _Mark.FINISH:
-            self._finishing = True
+    def _speak(self, line: Line, piece: _Piece) -> None:
+        self._finishing = piece.finish
+        self._watch.said(piece.text)
+        if piece.finish:
             self._watch.finishing()
-        if mark is not None:
+        if piece.flush:
             self._watch.flushed(self._loop.time())
-        if text:
-            line.say(text, flush=mark is not None)
+        if piece.text:
+            line.say(piece.text, flush=piece.flush)
         else:
             line.flush()
-        if mark is _Mark.FINISH and not self._over:
+        if piece.finish and not self._over:
             line.finish()
 
     def _denied(self) -> None:

@@ -34,6 +34,9 @@ from lineside.standin.elevenlabs_speech import ElevenLabsSpeech
 from lineside.standin.endpoint import Endpoint, Refusal, Socket, Studio, Upgrade
 from lineside.standin.espeak import EspeakVoice
 from lineside.standin.faults import Faults
+from lineside.standin.recogniser.deepgram_flux import DeepgramFlux
+from lineside.standin.recogniser.deepgram_listen import DeepgramListen
+from lineside.standin.recogniser.scribe import Scribe
 from lineside.standin.record import Record
 from lineside.standin.tone import ToneVoice
 from lineside.standin.voice import StandinVoice
@@ -42,7 +45,13 @@ HOST = "127.0.0.1"  # it lets anyone in, and obeys them
 MAX_MESSAGE = 16 << 20  # bytes; protects us only: what the service itself refuses is one of the faults
 CLOSE_TIMEOUT = 2.0  # s; a client that has not answered our close frame by then is gone
 
-ENDPOINTS: tuple[Callable[[Studio], Endpoint], ...] = (DeepgramSpeak, ElevenLabsSpeech)
+ENDPOINTS: tuple[Callable[[Studio], Endpoint], ...] = (
+    DeepgramSpeak,
+    ElevenLabsSpeech,
+    DeepgramListen,
+    DeepgramFlux,
+    Scribe,
+)
 
 
 class Provider:

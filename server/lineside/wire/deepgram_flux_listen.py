@@ -20,7 +20,6 @@ from typing import Any
 from lineside.errors import RemoteProtocolError
 from lineside.events import EagerEndOfTurn, EndOfTurn, HearingEvent, Partial, SpeechStarted, TurnResumed
 from lineside.wire.deepgram_listen import (
-    CLOSE_STREAM,
     ONSET_S,
     QUIET_S,
     address,
@@ -37,8 +36,6 @@ from lineside.wire.deepgram_listen import (
 MAX_KEYTERMS = 100
 REDACTIONS = ("numbers", "aggressive_numbers")
 FORCE_END_TURN = '{"type":"ForceEndTurn"}'
-
-__all__ = ["CLOSE_STREAM", "FORCE_END_TURN", "FluxOptions", "FluxWire", "configure", "flux_url"]
 
 # -- options and address -----------------------------------------------------------------------------------------------
 
