@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # s after the first, second, ... refusal in a row; the last is repeated
+BACK_OFF = (0.5, 1.0, 2.0, 4.0)  # s after the first, second, ... refusal in a row; the last is repeated
 TROUBLED = 60.0  # s for which a refusal is remembered
 
 
@@ -65,6 +65,7 @@ class Governor:
         self._queue: deque[Ticket] = deque()
         self._refusals = 0
         self._closed_until = 0.0
+        self._probe: Ticket | None = None
         self._refused_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -81,7 +82,7 @@ class Governor:
     def free(self) -> bool:
         """Whether a slot would be granted at once."""
         open_now = self._loop.time() >= self._closed_until
-        return open_now and not self._queue and (self._slots == 0 or self._taken < self._slots)
+        return open_now and not self._queue and self._probe is None and (self._slots == 0 or self._taken < self._slots)
 
     @property
     def troubled(self) -> bool:
@@ -104,6 +105,8 @@ class Governor:
 
     def left(self, ticket: Ticket) -> None:
         """See `Ticket.leave`."""
+        if ticket is self._probe:
+            self._probe = None
         if ticket.held:
             ticket.held = False
             self._taken -= 1
@@ -116,6 +119,7 @@ class Governor:
         now = self._loop.time()
         pause = BACK_OFF[min(self._refusals, len(BACK_OFF) - 1)] * random.uniform(0.75, 1.25)
         self._refusals += 1
+        self._probe = None
         self._refused_at = now
         self.waits.n_refused += 1
         self._closed_until = max(self._closed_until, now + pause)
@@ -124,6 +128,8 @@ class Governor:
     def accepted(self) -> None:
         """The provider let somebody in."""
         self._refusals = 0
+        self._probe = None
+        self._serve()
 
     def _serve(self) -> None:
         now = self._loop.time()
@@ -131,10 +137,12 @@ class Governor:
             if self._timer is None:
                 self._timer = self._loop.call_at(self._closed_until, self._reopen)
             return
-        while self._queue and (self._slots == 0 or self._taken < self._slots):
+        while self._queue and self._probe is None and (self._slots == 0 or self._taken < self._slots):
             ticket = self._queue.popleft()
             self._taken += 1
             self._count(now - ticket.since)
+            if self._refusals:
+                self._probe = ticket  # one goes ahead; the others follow if it is let in
             ticket.grant()
 
     def _reopen(self) -> None:

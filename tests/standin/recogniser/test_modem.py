@@ -58,11 +58,15 @@ def test_a_word_is_known_with_its_last_sample() -> None:
 word_texts = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(word_texts, min_size=1, max_size=4), st.floats(0.1, 0.6), st.integers(1, 5000))
+@settings(max_examples=25, deadline=None)
+@given(st.lists(word_texts, min_size=1, max_size=4), st.floats(0.1, 0.6), st.integers(50, 5000))
 def test_any_words_cut_anyhow_are_read_back(words: list[str], seconds: float, chunk: int) -> None:
     text = " ".join(words)
     assert read(silence(0.05) + encode(text, seconds), chunk) == (text.split(), [])
+
+
+def test_single_samples_are_chunks_too() -> None:
+    assert read(encode("hi", 0.1), 1) == (["hi"], [])
 
 
 def test_a_word_sounds_as_long_and_as_loud_as_speech() -> None:
