@@ -26,6 +26,7 @@ from lineside.turn import Outcome, Turn, TurnOptions
 
 MOST_KEPT = 32  # keys pressed while the agent may not be interrupted; more are dropped, the oldest first
 KEPT_POLL = 0.1  # s between looks whether the agent may be interrupted now
+ADMISSION_POLL = 0.05  # s between looks whether a voice has room
 HANG_UP_GRACE = 2.0  # s for the carrier to close the leg after it agreed to hang up
 FAREWELL = 5.0  # s for the agent's answer to CallEnded
 SHUTDOWN = "shutdown"  # the reason for an end that neither side of the call asked for
@@ -73,6 +74,7 @@ class Call:
         self._cues: deque[Cue] = deque()
         self._cue_came = Alarm()
         self._kept: deque[str] = deque(maxlen=MOST_KEPT)
+        self._cast: Cast | None = None
         self._turn: Turn | None = None
         self._turn_task: asyncio.Task[Outcome] | None = None
         self._n_turns = 0
@@ -87,6 +89,7 @@ class Call:
         self._wait_for_leg(self._options.attach_timeout, "never connected")
         try:
             async with cast_of(self._voices, self._loop.time) as cast:
+                self._cast = cast
                 talk = self._loop.create_task(self._talk(cast), name=f"call {self.info.call_id}")
                 try:
                     ends: list[asyncio.Future[Any]] = [talk, self._ended]
@@ -192,6 +195,19 @@ class Call:
     @property
     def over(self) -> bool:
         return self._ended.done()
+
+    async def admit(self, patience: float) -> bool:
+        """Wait, while it rings, until a voice has room for this call. False: none had within `patience` seconds."""
+        began = self._loop.time()
+        while not self.over:
+            if self._cast is not None and self._cast.lead().speech.admitted:
+                if (waited := self._loop.time() - began) > ADMISSION_POLL:
+                    self.timeline.note("admitted", after_ms=round(waited * 1000))
+                return True
+            if self._loop.time() - began >= patience:
+                return False
+            await asyncio.sleep(ADMISSION_POLL if self._cast is not None else 0)
+        return False
 
     # -- legs ----------------------------------------------------------------------------------------------------------
 

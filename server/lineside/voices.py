@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Self, TypeVar
 
@@ -22,6 +23,7 @@ from lineside.speech.elevenlabs_stream import ElevenLabsStreamVoice
 from lineside.speech.governor import Governor
 from lineside.wire.elevenlabs import VoiceOptions
 
+RINGING = 8.0  # s; the carrier waits 15 for the webhook's answer
 LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
 _Values = TypeVar("_Values", DeepgramValues, ElevenLabsValues)
 
@@ -169,6 +171,11 @@ class Voices:
         await self._stack.aclose()
 
     @property
+    def _patience(self) -> float:
+        """Seconds to wait for a slot: what the caller lets it ring, shared by the voices that may be asked."""
+        return RINGING / min(2, len(self._settings.voices))
+
+    @property
     def governors(self) -> list[Governor]:
         return list(self._governors.values())
 
@@ -177,13 +184,14 @@ class Voices:
         match recipe.provider:
             case "deepgram":
                 deepgram = recipe.deepgram
-                options = recipe.deepgram_options(deepgram)
+                options = replace(recipe.deepgram_options(deepgram), slot_wait=self._patience)
                 return DeepgramVoice(name, options, self._governor("sockets", recipe.prefix, deepgram.max_connections))
             case "elevenlabs" | "elevenlabs-stream" as provider:
                 eleven = recipe.elevenlabs
                 governor = self._governor("generations", recipe.prefix, eleven.max_generations)
                 kind = ElevenLabsVoice if provider == "elevenlabs" else ElevenLabsStreamVoice
-                return kind(name, recipe.elevenlabs_options(eleven), governor)
+                choices = replace(recipe.elevenlabs_options(eleven), generation_wait=self._patience)
+                return kind(name, choices, governor)
         if not self._local_url:
             self._local_url = await stack.enter_async_context(local_voice())
         audio = AudioFormat(self._settings.deepgram.encoding, self._settings.deepgram.sample_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from itertools import pairwise
 from typing import Any
@@ -696,6 +697,48 @@ async def test_one_generation_too_many_that_the_service_complains_of_makes_every
         assert (governor.waits.n_refused, governor.free) == (1, False)
         await long.end()
         assert (await say(second, HELLO).end()).kinds == ["Audio", "Finished"]
+
+
+async def test_after_a_refusal_one_goes_ahead_and_its_first_sound_lets_the_others_follow(kind: Kind) -> None:
+    governor = Governor("account", 0)
+    faults = Faults(first_audio_delay_s=0.5, speed_up=1.0)
+    async with (
+        Provider(faults=faults) as provider,
+        speaking(kind, provider.url, governor) as first,
+        speaking(kind, provider.url, governor) as second,
+    ):
+        await until(lambda: first.ready and second.ready)
+        await asyncio.sleep(1)
+        governor.refused()
+        ahead, behind = say(first, LONG), say(second, LONG)
+        await until(lambda: behind.count(Audio))
+        assert ahead.at(Audio) <= BACK_OFF[0] * 1.25 + 0.51
+        assert behind.at(Audio) == pytest.approx(ahead.at(Audio) + 0.5, abs=0.02)
+        assert not ahead.over.is_set()
+
+
+async def test_after_a_refusal_sockets_are_opened_one_after_another(kind: Kind) -> None:
+    governor = Governor("account", 0)
+    faults = Faults(refuse=[429], handshake_delay_s=0.5)
+    async with Provider(faults=faults) as provider, contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(speaking(kind, provider.url, governor))
+        await until(lambda: governor.waits.n_refused)
+        lines = [await stack.enter_async_context(speaking(kind, provider.url, governor)) for _ in range(4)]
+        await until(lambda: provider.record.connections.opened)
+        assert provider.record.connections.opened == 1
+        await until(lambda: all(line.ready for line in lines), 2)
+        await until(lambda: governor.taken == 0, 2)
+        assert provider.record.refused == {429: 1}
+
+
+async def test_a_turn_with_a_slot_opens_its_socket_on_it(kind: Kind) -> None:
+    governor = Governor("account", 1)
+    async with Provider() as provider:
+        governor.refused()
+        async with kind("eleven", options(provider.url), governor).connect() as speech:
+            turn = await say(speech, HELLO).end()
+            assert turn.kinds == ["Audio", "Finished"]
+            assert turn.at(Audio) <= BACK_OFF[0] * 1.25 + 0.01
 
 
 # -- payloads ----------------------------------------------------------------------------------------------------------

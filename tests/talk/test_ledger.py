@@ -925,7 +925,9 @@ def test_after_a_restart_timings_count_from_the_new_audio() -> None:
     ledger.restart(2400)
     assert say_all(ledger).strip() == "two."
     ledger.aligned(Aligned("two.", (50, 100, 150, 200), (100, 150, 200, 400)))
-    ledger.received(3200)
+    ledger.received(700)
+    assert ledger.restart_point(sent=2401) == 2400 + 400
+    ledger.received(2500)
     assert ledger.cut(2400 + 3199).heard == "One"
     assert ledger.cut(2400 + 3200).heard == "One two."
     assert ledger.restart_point(sent=2401) == 2400 + 3200

@@ -24,7 +24,7 @@ def main() -> None:
     given = arguments("Lineside, to be measured")
     settings = Settings(
         LinesideSettings(voice="deepgram", allow_plain=True, calls_max=MOST_CALLS, calls_waiting_max=MOST_CALLS),
-        deepgram=DeepgramSettings(api_key=SecretStr("bench"), base_url=given.provider),
+        deepgram=DeepgramSettings(api_key=SecretStr("bench"), base_url=given.provider, max_connections=MOST_CALLS),
     )
     serve(config(asgi(Talker, settings), HOST, given.port), core=given.core)
 

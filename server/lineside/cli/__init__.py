@@ -76,7 +76,9 @@ def serve(
 
 @app.command()
 def call(
-    voice: Annotated[str, typer.Option(help="Which provider's protocol to speak: deepgram.")] = "deepgram",
+    voice: Annotated[
+        str, typer.Option(help="Whose protocol to speak: deepgram, elevenlabs, elevenlabs-stream.")
+    ] = "deepgram",
     agent: Annotated[str | None, typer.Option(help="The agent to call; the demo's reception by default.")] = None,
     keys: Annotated[
         str, typer.Option(help="Keys to press: each after a turn was played, `!` before one to interrupt.")
@@ -96,6 +98,7 @@ def call(
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="WAV file to write.")] = Path("out.wav"),
+    timings: Annotated[bool, typer.Option("--timings", help="Print when each word is spoken.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
 ) -> None:
     """Speak a text with the configured voice, as callers would hear it, into a WAV file."""
@@ -103,7 +106,49 @@ def say(
     from lineside.settings import load
 
     _log_to_stderr(logging.WARNING)
-    asyncio.run(command.run(load(config), text, out))
+    asyncio.run(command.run(load(config), text, out, timings=timings))
+
+
+prompts = typer.Typer(
+    name="prompts", help="Fixed lines that are kept, and play without a provider.", no_args_is_help=True
+)
+app.add_typer(prompts)
+
+
+@prompts.command("render")
+def prompts_render(
+    file: Annotated[
+        Path, typer.Argument(help="One prompt a line; empty lines and lines that begin with # are skipped.")
+    ],
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+) -> None:
+    """Speak each line of a file with the configured voice, and keep it. What is kept already is not spoken again."""
+    from lineside.cli import run_prompts as command
+    from lineside.settings import load
+
+    _log_to_stderr(logging.WARNING)
+    asyncio.run(command.render(load(config), command.lines_of(file)))
+
+
+@prompts.command("ls")
+def prompts_list(config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None) -> None:
+    """List what is kept, the one used last first."""
+    from lineside.cli import run_prompts as command
+    from lineside.settings import load
+
+    command.show(load(config))
+
+
+@prompts.command("rm")
+def prompts_remove(
+    keys: Annotated[list[str], typer.Argument(help="Keys as `ls` shows them, or their first letters; `all` for all.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+) -> None:
+    """Forget prompts."""
+    from lineside.cli import run_prompts as command
+    from lineside.settings import load
+
+    command.remove(load(config), keys)
 
 
 @app.command()

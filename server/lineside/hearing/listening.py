@@ -77,13 +77,6 @@ class Habits:
     explain_close: Callable[[int, str], ProviderError] | None = None
 
 
-class _Socket(ProviderSocket):
-    @property
-    def queued(self) -> int:
-        """Messages that have not left."""
-        return len(self._outbox)
-
-
 class Listening:
     """One call's line to a recogniser; see `lineside.ports.Hearing`."""
 
@@ -219,9 +212,9 @@ class Listening:
 
     # -- sockets -----------------------------------------------------------------------------------
 
-    def _connect(self) -> _Socket:
+    def _connect(self) -> ProviderSocket:
         habits = self._habits
-        socket = _Socket(
+        socket = ProviderSocket(
             habits.who,
             habits.url,
             habits.headers,
@@ -247,7 +240,7 @@ class Listening:
         self._resent = self._backlog.waiting
         self._pump()
 
-    def _receive(self, socket: _Socket, message: str | bytes) -> None:
+    def _receive(self, socket: ProviderSocket, message: str | bytes) -> None:
         if self._closed or socket is not self._socket or not socket.alive:
             return  # it was given up, but had more to say
         try:

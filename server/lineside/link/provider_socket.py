@@ -107,6 +107,11 @@ class ProviderSocket:
         """Open, or still to be opened."""
         return not self._ended
 
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be sent."""
+        return len(self._outbox)
+
     def send(self, message: str | bytes) -> None:
         self._outbox.append(message)
         self._filled.set()
@@ -194,6 +199,7 @@ class ProviderSocket:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     for message in self._goodbye:
                         await socket.send(message)
+                    await socket.close()  # or leaving by a cancellation would tell the peer of an internal error
             raise
         except ConnectionClosed:
             pass  # the reason is read from the socket

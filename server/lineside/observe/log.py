@@ -31,6 +31,9 @@ def call_log(info: CallInfo) -> Callable[[Note], None]:
         if note.kind in _WARNINGS:
             details = " ".join(f"{name}={value}" for name, value in note.details.items())
             log.warning("call=%s at=%.3f %s %s", info.call_id, note.at, note.kind, details)
+        elif note.kind == "stream_status" and note.details["error"]:
+            said = _SECRET.sub("...", note.details["error"])  # it may quote the stream's address
+            log.warning("call=%s at=%.3f carrier says %s: %s", info.call_id, note.at, note.details["event"], said)
         elif note.kind == "call_ended":
             log.info(
                 "call=%s ended reason=%s seconds=%.1f turns=%d cut=%d gaps=%d provider_lost=%d",

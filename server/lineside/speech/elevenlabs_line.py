@@ -142,22 +142,25 @@ class Line(ABC):
 
     # -- for its speech ------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Connect, if that was not asked for before.
+    def start(self, *, with_slot: bool = False) -> None:
+        """Connect, if that was not done before.
 
-        An open socket takes no slot. But while the service turns people away, ours comes when the governor says so.
+        An open socket takes no slot. But while the service turns people away, ours takes one until it is open.
+
+        Args:
+            with_slot: the call has a slot already.
         """
-        if self._started_at is not None:
-            return
-        self._started_at = self._loop.time()
-        governor, owner = self._governor, self._owner
-        if governor is None or not governor.troubled:
+        first, governor = self._started_at is None, self._governor
+        if first:
+            self._started_at = self._loop.time()
+        if with_slot or (first and (governor is None or not governor.troubled)):
+            self._leave_door()
             self.socket.start()
-            return
-        wait = self._options.generation_wait
-        self._door = Slot(governor, wait, self._let_in, self._turned_away, urgent=owner.urgent)
-        if self._door.ask():
-            self._let_in()
+        elif first and self.socket.alive:
+            wait = self._options.generation_wait
+            self._door = Slot(governor, wait, self.socket.start, self._turned_away, urgent=self._owner.urgent)
+            if self._door.ask():
+                self.socket.start()
 
     @property
     def admitted(self) -> bool:
@@ -250,10 +253,6 @@ class Line(ABC):
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
-    def _let_in(self) -> None:
-        self._leave_door()
-        self.socket.start()
-
     def _turned_away(self) -> None:
         wait = self._options.generation_wait
         self.socket.fail(ProviderBusy(f"ElevenLabs: turned away lately, and not let in within {wait:g} s"))
@@ -275,6 +274,7 @@ class Line(ABC):
         self._opened_at = self._loop.time()
         if self._governor is not None:
             self._governor.accepted()
+        self._leave_door()
         self._wait_to_keep_alive()
         self._owner.line_opened(self)
 

@@ -56,6 +56,7 @@ class ElevenLabsUtterance:
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[_Piece] = deque()  # what no line was given yet
         self._finishing = False
+        self._begun = False
         self._over = False
         self.line: Line | None = None
 
@@ -151,6 +152,7 @@ class ElevenLabsUtterance:
         self._watch.told(event, self._loop.time())
         match event:
             case Audio(data):
+                self._begin()
                 if audio := self._encoder.push(data):
                     self._tell(Audio(audio))
             case Flushed() if ours:
@@ -158,6 +160,12 @@ class ElevenLabsUtterance:
             case _:
                 self._answer(event)
         self._arm()
+
+    def _begin(self) -> None:
+        """The first audio: the service lets us generate."""
+        if not self._begun:
+            self._begun = True
+            self._speech.begun()
 
     def _answer(self, event: SpeechEvent) -> None:
         if isinstance(event, Finished | Lost):
@@ -272,7 +280,7 @@ class ElevenLabsSpeech:
     # -- for the utterance ---------------------------------------------------------------------------------------------
 
     def begin(self) -> Line | None:
-        """The line on which an utterance begins; None when one is opened in a moment, which will ask for the text.
+        """The line on which an utterance with a slot begins; None when one will be opened in a moment and ask for text.
 
         Raises:
             ProviderRefused: the service does not want us.
@@ -285,9 +293,16 @@ class ElevenLabsSpeech:
         if not self._line.usable:
             self._replace()
         line = self._line
+        line.start(with_slot=True)
         line.begin()
         self.renew()
         return line
+
+    def begun(self) -> None:
+        """An utterance's first audio has come."""
+        self._failures, self.urgent = 0, True
+        if self._account.governor is not None:
+            self._account.governor.accepted()
 
     def over(self, utterance: ElevenLabsUtterance) -> None:
         """The utterance has come to its end."""
@@ -337,8 +352,6 @@ class ElevenLabsSpeech:
         self.renew()
 
     def line_event(self, line: Line, event: SpeechEvent) -> None:
-        if isinstance(event, Audio):
-            self._failures, self.urgent = 0, True
         if self._current is not None and self._current.line is line:
             self._current.receive(event)
 

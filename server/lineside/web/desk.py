@@ -99,8 +99,8 @@ class Desk:
         """Whether this call was here before and has ended."""
         return call_id in self._known and ((call := self.calls.get(call_id)) is None or call.over)
 
-    def open_call(self, info: CallInfo, twiml_for: Callable[[str], str]) -> str:
-        """Start a call; returns the answer.
+    def open_call(self, info: CallInfo, twiml_for: Callable[[str], str]) -> Call:
+        """Start a call, and keep the answer for it.
 
         Args:
             twiml_for: makes the answer from the pass of the stream to come.
@@ -112,7 +112,7 @@ class Desk:
         call = self.calls.start(info.call_id, lambda: self._make_call(info))
         self._known.add(info.call_id)
         self._told[call] = _Told(twiml)
-        return twiml
+        return call
 
     def may_reconnect(self, call: Call) -> bool:
         """Whether the carrier is to open one more stream for this call. Counts."""

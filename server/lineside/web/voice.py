@@ -22,6 +22,7 @@ from lineside.wire.webhook import VoiceRequest
 
 log = logging.getLogger(__name__)
 
+RINGING = 8.0  # s to wait for a voice with room; the carrier gives a webhook 15
 _NOT_PARAMETERS = frozenset({"CallToken"})  # a credential, of no use to an agent
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -75,15 +76,25 @@ class VoiceEndpoints:
     async def voice(self, request: Request) -> Response:
         """A call has come: prepare it, and have the carrier connect its audio."""
         asked = webhook.parse_voice(await self._desk.guard.form(request))
-        if (known := self._desk.call_of(asked.call_id, asked.account_id)) is not None:
-            return _xml(self._desk.answer_to(known))
-        if self._desk.is_past(asked.call_id):
+        call = self._desk.call_of(asked.call_id, asked.account_id)
+        if call is None and self._desk.is_past(asked.call_id):
             return _xml(twiml.hang_up())
-        try:
-            return _xml(self._desk.open_call(_info(asked), lambda token: self._stream(request, token)))
-        except TooManyCalls as exc:
-            log.error("call %s turned away: %s", asked.call_id, exc)
-            return _xml(twiml.play_and_hang_up(self._desk.guard.url(request, path="/twilio/apology.wav")))
+        if call is None:
+            try:
+                call = self._desk.open_call(_info(asked), lambda token: self._stream(request, token))
+            except TooManyCalls as exc:
+                log.error("call %s turned away: %s", asked.call_id, exc)
+                return self._turn_away(request)
+        if not await call.admit(RINGING):
+            if call.over:  # the caller gave up while it rang
+                return _xml(twiml.hang_up())
+            log.error("call %s turned away: no voice had room for it within %g s", asked.call_id, RINGING)
+            call.end("no capacity")
+            return self._turn_away(request)
+        return _xml(self._desk.answer_to(call))
+
+    def _turn_away(self, request: Request) -> Response:
+        return _xml(twiml.play_and_hang_up(self._desk.guard.url(request, path="/twilio/apology.wav")))
 
     async def after(self, request: Request) -> Response:
         """The stream has ended: what does the caller get next?"""

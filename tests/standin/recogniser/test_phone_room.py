@@ -34,7 +34,7 @@ async def test_what_the_phone_plays_comes_back_later_and_quieter(phone: Phone, s
     back = heard[echo_began : echo_began + len(AGENT)]
     assert dbfs(back) == pytest.approx(dbfs(AGENT) - 12, abs=0.3)
     assert read(heard) == (["welcome", "to", "lineside"], [])
-    assert heard == call.said()[584:]
+    assert call.said()[584:].startswith(heard)
 
 
 async def test_what_was_cleared_does_not_come_back(phone: Phone, server: TinyServer) -> None:
