@@ -363,7 +363,7 @@ def _explain(kind: type[BaseSettings], exc: ValidationError) -> Iterator[str]:
     for error in exc.errors(include_url=False):
         first, *rest = error["loc"] or ("",)
         name = prefix + str(first).upper() + "".join(f"[{part}]" if type(part) is int else f".{part}" for part in rest)
-        what = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        what = error["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
         shown = first in kind.model_fields and not rest and not _SECRET.search(str(first))
         yield f"{name}: {what}" + (f", got {_short(error['input'])}" if shown else "")
 

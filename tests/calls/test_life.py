@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from typing import Literal
 
 import pytest
 
 from calls.stage import FRAME, Memory, Stranger, listen, new_sid, saying, settings, start
-from lineside.events import CallEnded, CallerPressed, CallStarted, Cue, HangUp, Line
+from lineside.events import CallEnded, CallerPressed, CallInfo, CallStarted, Cue, HangUp, Line
 from lineside.standin.phone import PhoneCall, PhoneSettings
 from lineside.standin.phone_life import Step
 from lineside.testing import Simulation, simulation
@@ -534,3 +535,44 @@ async def test_a_server_that_stops_does_not_wait_for_ever() -> None:
         assert not len(sim.bridge.calls)
         sim.phone.rest.delay_s = 0
     assert sockets(sim) == (1, 0)
+
+
+# -- many at once ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_happens_to_other_calls_is_heard_in_none() -> None:
+    """Twenty callers at once: every other one hangs up, presses keys or loses its leg; the rest hear all of their own."""
+    begun = 0
+
+    async def talk(call: CallInfo, cue: Cue) -> AsyncIterator[Line]:
+        nonlocal begun
+        begun += 1
+        yield f"Story {begun} is of the harbour and of ferry {begun * 7} that leaves it at noon for island {begun * 3}."
+
+    by = random.Random(7)
+    async with simulation(talk) as sim:
+        calls = [await sim.phone.dial() for _ in range(20)]
+        for call in calls:
+            await call.connected()
+        patient, restless = calls[::2], calls[1::2]
+        for call in by.sample(restless, len(restless)):
+            await asyncio.sleep(by.uniform(0.05, 0.4))
+            match by.randrange(4):
+                case 0:
+                    call.press("1")
+                case 1:
+                    await call.drop()
+                case 2:
+                    await call.hang_up(("close", "status"))
+                case 3:
+                    await call.hang_up()
+        for call in patient:
+            await sim.turn_over(call)
+        assert sim.provider is not None
+        for call in patient:
+            ((_, _, heard),) = spans(call)
+            (text,) = sim.said(call)
+            spoken_for_it = [each.audio for each in sim.provider.record.spoken if each.text.strip() == text.strip()]
+            assert len(spoken_for_it) == 1
+            assert heard.startswith(spoken_for_it[0])
+            assert not call.warnings

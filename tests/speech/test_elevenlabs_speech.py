@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from lineside.errors import ProviderBusy, ProviderRefused, ProviderSilent, Provi
 from lineside.events import Audio, Finished, Flushed
 from lineside.speech.elevenlabs import ElevenLabsVoice
 from lineside.speech.elevenlabs_line import RENEW_AFTER
+from lineside.speech.elevenlabs_speech import ElevenLabsSpeech
 from lineside.speech.elevenlabs_stream import ElevenLabsStreamVoice
 from lineside.speech.governor import BACK_OFF, Governor
 from lineside.standin.faults import Faults
@@ -739,6 +741,47 @@ async def test_a_turn_with_a_slot_opens_its_socket_on_it(kind: Kind) -> None:
             turn = await say(speech, HELLO).end()
             assert turn.kinds == ["Audio", "Finished"]
             assert turn.at(Audio) <= BACK_OFF[0] * 1.25 + 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_to_many_calls_every_turn_ends_and_the_account_is_as_it_was(
+    kind: Kind, seed: int
+) -> None:
+    rng = random.Random(seed)
+    governor = Governor("account", 3)
+    faults = Faults(
+        chunk_sizes=[1600],
+        speed_up=8.0,
+        handshake_delay_s=0.1,
+        die_after_chunks=[rng.choice([-1, -1, 3, 10]) for _ in range(40)],
+        stall_after_chunks=[rng.choice([-1, -1, -1, 5]) for _ in range(40)],
+        refuse=[rng.choice([429, 503]) for _ in range(6)],
+    )
+
+    async def call(speech: ElevenLabsSpeech) -> int:
+        await asyncio.sleep(rng.random())
+        for _ in range(6):
+            turn = Turn(speech).say(LONG)
+            if rng.random() < 0.5:
+                turn.flush()
+            await asyncio.sleep(rng.random())
+            turn.say(REST).finish()
+            if rng.random() < 0.4:
+                await asyncio.sleep(rng.random())
+                turn.cancel()
+            else:
+                await turn.end(30)
+        return (await say(speech, HELLO).end(30)).count(Finished)
+
+    async with Provider(faults=faults) as provider:
+        async with contextlib.AsyncExitStack() as stack:
+            lines = [await stack.enter_async_context(speaking(kind, provider.url, governor)) for _ in range(8)]
+            ends = await asyncio.gather(*(call(speech) for speech in lines))
+            assert sum(ends)  # not all were in vain
+            await asyncio.sleep(15)
+            assert (governor.taken, governor.waiting) == (0, 0)
+        assert provider.record.breaches == {}
+        await until(lambda: provider.record.connections.open == 0)
 
 
 # -- payloads ----------------------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ import aiohttp
 import orjson
 from rich.console import Console
 
+from lineside.agents.loader import load as load_agent
 from lineside.audio.wav import write_wav
 from lineside.cli.call_checks import Check, ProviderRecord, check
 from lineside.cli.call_picture import CallPicture
-from lineside.errors import SettingsError
-from lineside.settings import LinesideSettings, Settings
+from lineside.errors import LinesideError, SettingsError
+from lineside.settings import Settings, load
 from lineside.standin.phone import PhoneCall, PhoneSettings
 from lineside.testing import Simulation, simulation
 from lineside.voices import local_voice
@@ -35,14 +36,12 @@ async def run(voice: str, agent: str | None, keys: str, out: Path, round_trip: f
     """
     if voice not in VOICES:
         raise SettingsError(f"--voice: there is no voice {voice!r}; expected {' or '.join(VOICES)}")
-    lineside = LinesideSettings(voice=voice)
-    if agent is not None:
-        lineside = lineside.model_copy(update={"agent": agent})
+    settings = await asyncio.to_thread(_settings, voice, agent)
     console = Console(highlight=False)
     picture = CallPicture(console)
     phone = PhoneSettings("", round_trip_s=round_trip)
     async with local_voice() as url:
-        async with simulation(settings=Settings(lineside), phone=phone, provider_url=url, watcher=picture.watch) as sim:
+        async with simulation(settings=settings, phone=phone, provider_url=url, watcher=picture.watch) as sim:
             call = await sim.phone.dial(listener=picture.hear)
             picture.began(asyncio.get_running_loop().time(), voice)
             await _play(sim, call, keys)
@@ -54,6 +53,15 @@ async def run(voice: str, agent: str | None, keys: str, out: Path, round_trip: f
     return all(each.passed for each in checks)
 
 
+def _settings(voice: str, agent: str | None) -> Settings:
+    """What is configured, but for the voice; and an agent that can be called, before anything is started."""
+    settings = load()
+    chosen = {"voice": voice} | ({} if agent is None else {"agent": agent})
+    lineside = settings.lineside.model_copy(update=chosen)
+    load_agent(lineside.agent)
+    return Settings(lineside, settings.twilio, settings.deepgram, settings.elevenlabs)
+
+
 def _write(out: Path, call: PhoneCall, report: dict[str, object]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_wav(out / "call.wav", call.said(), call.heard())
@@ -61,27 +69,46 @@ def _write(out: Path, call: PhoneCall, report: dict[str, object]) -> None:
 
 
 async def _play(sim: Simulation, call: PhoneCall, keys: str) -> None:
-    """Be the caller: press each key after the agent fell silent, or in the middle of its turn where `!` says so."""
-    async with asyncio.timeout(LONGEST):
-        await call.connected()
-        turns = 1
+    """Be the caller: press each key after the agent fell silent, or in the middle of its turn where `!` says so.
+
+    Hangs up when there is no key left and the agent does not.
+    """
+    try:
+        async with asyncio.timeout(LONGEST):
+            await call.connected()
+            await _press(sim, call, keys)
+            if not call.over:
+                await call.hang_up()
+            await call.ended()
+    except TimeoutError:
+        raise LinesideError(f"the call was not over within {LONGEST:g} s") from None
+
+
+async def _press(sim: Simulation, call: PhoneCall, keys: str) -> None:
+    turns = 1
+    interrupting = False
+    for key in keys:
+        if key == "!":
+            interrupting = True
+            continue
+        if interrupting:
+            await _so_many(sim, call, "first_sent", turns)
+            await asyncio.sleep(INTO_A_TURN)
+        else:
+            await _so_many(sim, call, "turn_ended", turns)
+            await asyncio.sleep(THINKING)
+        if call.over:
+            return
+        call.press(key)
+        turns += 0 if interrupting else 1
         interrupting = False
-        for key in keys:
-            if key == "!":
-                interrupting = True
-                continue
-            if interrupting:
-                await sim.turn_begun(call, turns)
-                await asyncio.sleep(INTO_A_TURN)
-            else:
-                await sim.turn_over(call, turns)
-                await asyncio.sleep(THINKING)
-            if call.over:
-                return
-            call.press(key)
-            turns += 0 if interrupting else 1
-            interrupting = False
-        await call.ended()
+    await _so_many(sim, call, "turn_ended", turns)
+    await asyncio.sleep(THINKING)
+
+
+async def _so_many(sim: Simulation, call: PhoneCall, kind: str, count: int) -> None:
+    """Wait until the call's timeline has so many notes of a kind, or there is no call any more."""
+    await sim.until(lambda: call.over or len(sim.of(call, kind)) >= count)
 
 
 async def _provider_record(url: str) -> ProviderRecord:

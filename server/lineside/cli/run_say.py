@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 from lineside.audio.wav import write_wav
-from lineside.errors import ProviderSilent
+from lineside.errors import ProviderSilent, SettingsError
 from lineside.events import Aligned, Audio, Finished, Lost, SpeechEvent
 from lineside.ports import Speech
 from lineside.settings import Settings
 from lineside.speech.prompt_store import Prompt
+from lineside.talk.speakable import speakable
 from lineside.voices import Voices
 
 PATIENCE = 60.0  # s for all of a text
@@ -20,8 +22,12 @@ async def run(settings: Settings, text: str, out: Path, *, timings: bool = False
     """Speak `text` with the first configured voice.
 
     Raises:
+        SettingsError: there is nothing to speak in it, or no voice.
         ProviderError: the provider did not speak it.
     """
+    text = speakable(text) if settings.lineside.clean_text else text
+    if not text.strip():
+        raise SettingsError("TEXT: there is nothing in it that can be spoken")
     async with Voices(settings) as voices, voices.lead[0].connect() as speech:
         prompt = await spoken(speech, text)
     await asyncio.to_thread(write_wav, out, prompt.audio)
@@ -39,8 +45,9 @@ async def spoken(speech: Speech, text: str, fingerprint: str = "") -> Prompt:
     events: asyncio.Queue[SpeechEvent] = asyncio.Queue()
     audio, aligned = bytearray(), []
     utterance = speech.utterance(events.put_nowait)
-    for start in range(0, len(text), speech.max_chars):
-        utterance.say(text[start : start + speech.max_chars])
+    for part in _parts(text, speech.max_chars):
+        utterance.say(part)
+        utterance.flush()  # each by itself, so that none is more than a socket takes in a minute
     utterance.finish()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -55,6 +62,15 @@ async def spoken(speech: Speech, text: str, fingerprint: str = "") -> Prompt:
     except TimeoutError:
         raise ProviderSilent(f"the text was not spoken within {PATIENCE:g} s") from None
     return Prompt(fingerprint, text, bytes(audio), tuple(aligned))
+
+
+def _parts(text: str, most: int) -> Iterator[str]:
+    """A text in parts of at most so many characters, whole words where there are any."""
+    while len(text) > most:
+        end = text.rfind(" ", 0, most) + 1 or most
+        yield text[:end]
+        text = text[end:]
+    yield text
 
 
 def _print_timings(prompt: Prompt) -> None:

@@ -123,6 +123,7 @@ class StreamLine(Line):
         self._do(self._wire.close())
 
     def release(self) -> None:
+        # Not known to happen: here a turn ends with the timings of its text, or by an end that is told.
         self._wire.settle()
         self._do()
 

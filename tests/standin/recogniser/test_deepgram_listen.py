@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from lineside.audio import mulaw
 from lineside.standin.faults import Faults
 from lineside.standin.provider import Provider
 from lineside.standin.recogniser.faults import RecogniserFaults
 from lineside.standin.recogniser.modem import encode
 from lineside.standin.recogniser.sounds import cough, mix, noise, silence
+from lineside.standin.voice import Rendering, resample
 from standin.phone_server import about
 from standin.recogniser.client import LISTEN, Client, Message, dial, now, refused, session
 
@@ -31,11 +33,11 @@ def transcript(message: Message) -> str:
 
 
 def is_final(message: Message) -> bool:
-    return message["type"] == "Results" and message["is_final"]
+    return message["type"] == "Results" and message["is_final"] is True
 
 
 def is_speech_final(message: Message) -> bool:
-    return message["type"] == "Results" and message["speech_final"]
+    return message["type"] == "Results" and message["speech_final"] is True
 
 
 def is_(kind: str) -> Any:
@@ -299,7 +301,8 @@ async def test_noise_keeps_speech_from_ending_but_not_the_utterance() -> None:
         await client.until(is_("UtteranceEnd"))
         assert not any(is_speech_final(message) for message in client.messages)
         assert finals(client) == ["hello there"]  # before the UtteranceEnd
-        assert [message["type"] for message in client.messages][-2:] == ["Results", "UtteranceEnd"]
+        before, _ = client.messages[: 1 + [message["type"] for message in client.messages].index("UtteranceEnd")][-2:]
+        assert is_final(before)
 
 
 async def test_an_utterance_may_end_with_nothing_final_by_switch() -> None:
@@ -540,7 +543,7 @@ async def test_a_backlog_at_the_pace_that_is_allowed_is_no_breach() -> None:
         began_at = now()
         await client.hear(silence(9) + HELLO + silence(0.4), pace=1.25)
         at, _ = await client.until(is_speech_final)
-        assert at == about(began_at + (9.4 + HELLO_S) / 1.25 + 0.3, within=0.06)
+        assert at == about(began_at + (9.3 + HELLO_S) / 1.25 + 0.3, within=0.03)
         assert not client.breaches
 
 
@@ -561,13 +564,7 @@ async def test_chunks_of_sizes_that_are_not_recommended_are_noted() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 async def test_linear_audio_of_any_rate_is_heard(rate: int) -> None:
-    import numpy as np
-
-    from lineside.audio import mulaw
-    from lineside.standin.voice import resample
-
     pcm = resample(mulaw.decode(silence(0.1) + HELLO + silence(0.6)), 8000, rate).astype("<i2").tobytes()
-    assert np.any(np.frombuffer(pcm, "<i2"))
     async with session(LISTEN.replace("mulaw&sample_rate=8000", f"linear16&sample_rate={rate}")) as client:
         await client.hear(pcm, chunk=rate // 10 + 1, rate=rate * 2)  # odd, so that samples are cut in two
         _, message = await client.until(is_speech_final)
@@ -576,9 +573,6 @@ async def test_linear_audio_of_any_rate_is_heard(rate: int) -> None:
 
 
 async def test_a_law_is_heard() -> None:
-    from lineside.audio import mulaw
-    from lineside.standin.voice import Rendering
-
     audio = Rendering(mulaw.decode(HELLO + silence(0.6)), 8000, ()).audio("alaw", 8000)
     async with session(LISTEN.replace("mulaw", "alaw")) as client:
         await client.hear(audio)

@@ -177,7 +177,9 @@ def test_a_loss_says_how_much_is_missing_or_repeated() -> None:
 
 
 def test_a_word_without_its_beginning_or_its_end_is_a_loss() -> None:
-    assert read(CALL[LEAD + 300 :]) == (["after"], [Loss(pytest.approx((len(WORD) - 300 - 128) / 8000), "headless")])
+    words, (loss,) = read(CALL[LEAD + 300 :])
+    assert (words, loss.how) == (["after"], "headless")
+    assert loss.at_s == pytest.approx((len(WORD) - 300 - 128) / 8000)
     assert read(CALL[: LEAD + 1500]) == ([], [Loss(LEAD / 8000, "unfinished")])
 
 

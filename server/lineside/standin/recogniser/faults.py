@@ -20,6 +20,7 @@ ScribeError = Literal[
     "unaccepted_terms",
     "rate_limited",
     "input_error",
+    "invalid_request",
     "queue_overflow",
     "resource_exhausted",
     "session_time_limit_exceeded",

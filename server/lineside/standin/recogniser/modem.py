@@ -40,6 +40,7 @@ HEAD, TAIL = 192, 128  # samples of the two chirps
 CHIRP_HZ = (700.0, 3100.0)
 MOST_BYTES = 40  # of a word; 0.73 s
 CHECK_BYTES = 2
+LONGEST = HEAD + TAIL + (1 + MOST_BYTES + CHECK_BYTES) * 2 * SYMBOL
 
 SYNC = 0.7  # correlation from which a chirp is one; tones reach 0.5
 MATCH = 0.8  # correlation that every symbol of a word must have; noise 3 dB below it still leaves that on average
@@ -142,6 +143,7 @@ class Decoder:
         self._origin = 0  # of _pcm[0], in samples from the start; as are all that follow
         self._seek = 0  # everything before was looked at
         self._word_at: int | None = None  # where a word was found to begin
+        self._over_at: int | None = None  # where the audio ended
         self._end_is_known = False  # the next end without a beginning belongs to the latest loss
 
     def feed(self, audio: bytes) -> list[DecodedWord]:
@@ -159,10 +161,8 @@ class Decoder:
 
     def finish(self) -> None:
         """The audio has ended: a word that has begun is lost."""
-        if self._word_at is not None:
-            self.losses.append(Loss(self._word_at / RATE, "unfinished"))
-            self._word_at = None
-            self._seek = self._end
+        self._over_at = self._end
+        self.feed_pcm(np.zeros(LONGEST + LATE_END + SEARCH_STEP, np.int16))
 
     @property
     def _end(self) -> int:
@@ -215,7 +215,7 @@ class Decoder:
         length, matches = _bytes(self._at(body_at, 2 * SYMBOL))
         n_text = _mixed(length)[0]
         if not (matches and 0 < n_text <= MOST_BYTES and _is(self._at(start, HEAD), _HEAD)):
-            return self._lose(Loss(start / RATE, "garbled"))
+            return self._lose(self._broken(start, body_at + 2 * SYMBOL))
         n_body = (1 + n_text + CHECK_BYTES) * 2 * SYMBOL
         end = body_at + n_body + TAIL
         if self._end < end:
@@ -236,8 +236,11 @@ class Decoder:
         best = int(np.argmax(tails))
         off = found_at + best + TAIL - end
         if tails[best] < SYNC or not off:
-            return Loss(start / RATE, "garbled")
+            return self._broken(start, end)
         return Loss(start / RATE, "missing" if off < 0 else "repeated", abs(off))
+
+    def _broken(self, start: int, end: int) -> Loss:
+        return Loss(start / RATE, "garbled" if self._over_at is None or end <= self._over_at else "unfinished")
 
     def _lose(self, loss: Loss) -> bool:
         self.losses.append(loss)
