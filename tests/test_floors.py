@@ -35,6 +35,7 @@ FLOORS = {
     "settings_source": 6,
     "settings_providers": 6,
     "voices": 6,
+    "ears": 6,
     "app": 6,
     "testing": 6,
     "bench": 6,

@@ -22,6 +22,7 @@ from lineside.call import Call, CallOptions
 from lineside.calls import Calls
 from lineside.carriers.twilio_rest import TwilioRest
 from lineside.cast import VoiceSet
+from lineside.ears import ear_of
 from lineside.errors import LinesideError
 from lineside.events import CallInfo
 from lineside.observe.log import call_log, hide_secrets
@@ -34,6 +35,7 @@ from lineside.speech.prompts import PromptShelf
 from lineside.stretch import SpeakingOptions
 from lineside.talk.feed import Feed
 from lineside.talk.speakable import speakable
+from lineside.talk.turns import Policy
 from lineside.turn import TurnOptions
 from lineside.voices import Voices
 from lineside.web.desk import Desk
@@ -68,6 +70,7 @@ class Bridge:
         if settings.lineside.public_url:
             settings.check_url("LINESIDE_PUBLIC_URL", settings.lineside.public_url, "https")
         self._configured = Voices(settings) if voices is None else None
+        self._ear = ear_of(settings)
         self._factory = load_agent(settings.lineside.agent) if agent is None else factory_of(agent)
         self._options = _call_options(settings)
         self._stack = AsyncExitStack()
@@ -115,7 +118,7 @@ class Bridge:
         if (watcher := self._watcher) is not None:
             listeners.append(lambda note: watcher(info, note))
         timeline = Timeline(asyncio.get_running_loop().time, *listeners)
-        return Call(info, self._host.open(info), self._voices, self._rest, timeline, self._options)
+        return Call(info, self._host.open(info), self._voices, self._rest, timeline, self._options, self._ear)
 
 
 def _shelf(settings: Settings) -> PromptShelf | None:
@@ -134,6 +137,8 @@ def _call_options(settings: Settings) -> CallOptions:
     return CallOptions(
         turn=TurnOptions(speaking, agent_timeout=lineside.agent_timeout_s),
         greeting_delay=lineside.greeting_delay_ms / 1000,
+        policy=Policy(lineside.turn_policy, lineside.turn_words, language=lineside.language),
+        silence=lineside.silence_s,
     )
 
 

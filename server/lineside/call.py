@@ -10,18 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineside.alarm import Alarm
 from lineside.cast import Cast, VoiceSet, cast_of
 from lineside.errors import CarrierError
-from lineside.events import CallEnded, CallerPressed, CallInfo, CallStarted, Cue, CutOff
+from lineside.events import (
+    CallEnded,
+    CallerPressed,
+    CallerSaid,
+    CallerSilent,
+    CallInfo,
+    CallStarted,
+    Cue,
+    CutOff,
+    EarWarned,
+    EndOfTurn,
+    HearingEvent,
+    SpeechStarted,
+)
 from lineside.observe.timeline import Timeline
-from lineside.ports import AgentSession, Carrier, Leg
+from lineside.ports import AgentSession, Carrier, Ear, Leg
 from lineside.talk.playout import RoundTrip
-from lineside.talk.turns import Decision, on_key
+from lineside.talk.turns import Decision, Policy, Situation, Turns, on_key
 from lineside.turn import Outcome, Turn, TurnOptions
 
 MOST_KEPT = 32  # keys pressed while the agent may not be interrupted; more are dropped, the oldest first
@@ -43,6 +57,10 @@ class CallOptions:
     """For the first leg to come after the webhook."""
     reattach_timeout: float = 10.0
     """For a new leg, after one was lost without the carrier saying that the call is over."""
+    policy: Policy = field(default_factory=Policy)
+    """How easily the caller takes the turn."""
+    silence: float = 0.0
+    """After the agent fell silent, until it is told that nothing came from the caller; 0 for never."""
 
 
 class Call:
@@ -56,6 +74,7 @@ class Call:
         carrier: Carrier,
         timeline: Timeline,
         options: CallOptions,
+        ear: Ear | None = None,
     ) -> None:
         self.info = info
         self.timeline = timeline
@@ -63,6 +82,7 @@ class Call:
         self._agent = agent
         self._voices = voices
         self._carrier = carrier
+        self._ear = ear
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._leg: Leg | None = None
@@ -73,7 +93,11 @@ class Call:
         self._leg_timer: asyncio.TimerHandle | None = None
         self._cues: deque[Cue] = deque()
         self._cue_came = Alarm()
-        self._kept: deque[str] = deque(maxlen=MOST_KEPT)
+        self._kept: deque[Cue] = deque(maxlen=MOST_KEPT)
+        self._turns = Turns(options.policy)
+        self._tick: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._n_silences = 0
         self._cast: Cast | None = None
         self._turn: Turn | None = None
         self._turn_task: asyncio.Task[Outcome] | None = None
@@ -88,7 +112,7 @@ class Call:
         self.timeline.note("call_started")
         self._wait_for_leg(self._options.attach_timeout, "never connected")
         try:
-            async with cast_of(self._voices, self._loop.time) as cast:
+            async with cast_of(self._voices, self._loop.time) as cast, self._listening():
                 self._cast = cast
                 talk = self._loop.create_task(self._talk(cast), name=f"call {self.info.call_id}")
                 try:
@@ -107,10 +131,21 @@ class Call:
             self._agent.close()
         return reason
 
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Somebody hears the caller, if anybody is to."""
+        if self._ear is None:
+            yield
+            return
+        async with self._ear.connect(self._heard) as hearing:
+            self.on_audio = hearing.feed
+            yield
+
     async def _stop(self, talk: asyncio.Task[None]) -> None:
         """The conversation is over, by its own end, by the call's, or because we are being cancelled."""
-        if self._leg_timer is not None:
-            self._leg_timer.cancel()
+        for timer in (self._leg_timer, self._tick, self._silence):
+            if timer is not None:
+                timer.cancel()
         if self._turn is not None and self._cut_off is None:
             self._cut_off = self._turn.account()
         talk.cancel()
@@ -131,6 +166,7 @@ class Call:
                 self.end("agent")
                 return
             self._answer_kept()
+            self._wait_for_caller()
 
     async def _take_turn(self, cue: Cue, cast: Cast) -> Outcome | None:
         """Let the agent answer a cue; None when it was interrupted."""
@@ -155,6 +191,8 @@ class Call:
             return None
         self.timeline.note("turn_ended", turn=turn.number, text=turn.text)
         self._cut_off = turn.account()
+        if answered := self._turns.turn_ended(self._loop.time()):
+            self._cue(CallerSaid(answered))
         return task.result()
 
     async def _hang_up(self) -> None:
@@ -270,39 +308,85 @@ class Call:
 
     def pressed(self, digit: str) -> None:
         self.timeline.note("caller_pressed", digit=digit)
-        match self._decide():
-            case Decision.KEEP:
-                self._kept.append(digit)
+        self._n_silences = 0
+        interruptible = self._turn is None or self._turn.interruptible()
+        self._act(on_key(turn_running=self._turn is not None, interruptible=interruptible), CallerPressed(digit))
+
+    def _heard(self, event: HearingEvent) -> None:
+        """The recogniser tells something."""
+        if isinstance(event, EarWarned):
+            self.timeline.note("ear_warning", code=event.code, message=event.message)
+            return
+        if isinstance(event, EndOfTurn):
+            self.timeline.note("caller_said", text=event.text)
+        if not isinstance(event, SpeechStarted):
+            self._n_silences = 0
+            self._stop_silence()
+        decision = self._turns.hear(event, self._loop.time(), self._situation())
+        self._act(decision, CallerSaid(event.text) if isinstance(event, EndOfTurn) else None)
+
+    def _situation(self) -> Situation:
+        turn = self._turn
+        return Situation(turn is not None, turn is None or turn.interruptible(), turn is not None and turn.held)
+
+    def _act(self, decision: Decision, cue: Cue | None) -> None:
+        """Do what was decided; `cue` is what the agent is to answer, once it may."""
+        match decision:
+            case Decision.REPLY | Decision.INTERRUPT if self._kept and cue is not None:
+                self._kept.append(cue)  # what was kept comes first
+            case Decision.REPLY | Decision.INTERRUPT:
+                self._fall_silent()
+                if cue is not None:
+                    self._cue(cue)
+            case Decision.KEEP if cue is not None:
+                self._kept.append(cue)
                 if len(self._kept) == 1:
                     self._loop.call_later(KEPT_POLL, self._look_again)
-            case Decision.INTERRUPT:
-                self._interrupt(CallerPressed(digit))
-            case Decision.REPLY:
-                self._cue(CallerPressed(digit))
+            case Decision.HOLD if self._turn is not None:
+                self._turn.hold()
+                self.timeline.note("turn_held", turn=self._turn.number)
+                self._tick = self._loop.call_at(self._turns.due() or self._loop.time(), self._hold_over)
+            case Decision.RESUME if self._turn is not None:
+                self.timeline.note("turn_resumed", turn=self._turn.number)
+                self._turn.resume()
 
-    def _decide(self) -> Decision:
-        if self._kept or self._turn is None:  # what was kept comes first
-            return Decision.KEEP if self._kept else Decision.REPLY
-        return on_key(turn_running=True, interruptible=self._turn.interruptible())
+    def _interrupt(self, cue: Cue) -> None:
+        self._fall_silent()
+        self._cue(cue)
+
+    def _hold_over(self) -> None:
+        self._act(self._turns.tick(self._loop.time(), self._situation()), None)
 
     def _look_again(self) -> None:
-        """Keys were kept because the agent could not be interrupted: can it be now?"""
+        """Something was kept because the agent could not be interrupted: can it be now?"""
         if not self._kept or self.over:
             return
         if self._turn is not None and not self._turn.interruptible():
             self._loop.call_later(KEPT_POLL, self._look_again)
             return
-        if self._turn is not None:
-            self._fall_silent()
+        self._fall_silent()
         self._answer_kept()
 
     def _answer_kept(self) -> None:
         while self._kept:
-            self._cue(CallerPressed(self._kept.popleft()))
+            self._cue(self._kept.popleft())
 
-    def _interrupt(self, cue: Cue) -> None:
-        self._fall_silent()
-        self._cue(cue)
+    def _wait_for_caller(self) -> None:
+        """The agent has fallen silent: if nothing comes from the caller, it is told."""
+        self._stop_silence()
+        if self._options.silence > 0 and not self._cues:
+            self._silence = self._loop.call_later(self._options.silence, self._caller_silent)
+
+    def _stop_silence(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _caller_silent(self) -> None:
+        self._silence = None
+        if self._turn is None and not self._cues:
+            self._n_silences += 1
+            self._cue(CallerSilent(self._options.silence, self._n_silences))
 
     def _fall_silent(self) -> None:
         """Stop the turn: our fence and the carrier's clear now, the agent and the provider in their own time."""
@@ -312,8 +396,10 @@ class Call:
         self.timeline.note("turn_cut", turn=self._turn.number, text=self._turn.text, cut_off=self._cut_off)
         self._turn_task.cancel()
         self._turn = None
+        self._turns.turn_cut()
 
     def _cue(self, cue: Cue) -> None:
+        self._stop_silence()
         self._cues.append(cue)
         self._cue_came.ring()
 

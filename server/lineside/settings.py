@@ -79,6 +79,11 @@ class LinesideSettings(FromFile):
     voices: dict[str, VoiceSettings] = {}
     prompts_folder: str = ""
     prompts_max_mb: Annotated[int, Field(ge=1)] = 256
+    ears: Literal["none", "deepgram", "deepgram-flux", "elevenlabs"] = "none"
+    language: str = "en"
+    turn_policy: Literal["words", "vad"] = "words"
+    turn_words: Annotated[int, Field(ge=1, le=10)] = 1
+    silence_s: Annotated[float, Field(ge=0, le=600)] = 0.0
     public_url: str = ""
     trusted_proxies: Annotated[list[str], NoDecode] = []
     allow_plain: bool = False

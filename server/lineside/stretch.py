@@ -18,6 +18,7 @@ from lineside.errors import ProviderBusy, ProviderRefused
 from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, Say, SpeechEvent, Warned
 from lineside.observe.timeline import Timeline
 from lineside.ports import Leg, Utterance
+from lineside.talk.effort import effort
 from lineside.talk.feed import Feed, Step
 from lineside.talk.ledger import Ledger, Piece
 from lineside.talk.pauses import first_pause
@@ -112,6 +113,7 @@ class Stretch:
         self._asked_at: float | None = None  # since when audio is owed, as far as we know
         self._waiting_since: float | None = None
         self._manner = _Manner()
+        self._apart = False  # the next text is a line of its own, and no sentence of the last
         self._begun = clock()
         self._first = {"speech_asked", "first_audio", "first_sent"}
 
@@ -132,12 +134,14 @@ class Stretch:
         manner = _Manner(line.interruptible, line.voice, line.language, line.fixed)
         if manner != self._manner:
             self._add(self._sentences.finish())
+            self._apart = True
             if not manner.same_run(self._manner):
                 self._runs.append((self._ledger.length, manner))
             self._manner = manner
         self._add(self._sentences.push(line.text))
         if line.fixed:
             self._add(self._sentences.finish())  # it is given whole
+            self._apart = True
         if self._waiting_since is None and self._sentences.pending:
             self._waiting_since = self._clock()
 
@@ -149,7 +153,9 @@ class Stretch:
 
     def _add(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
-            self._ledger.add(Piece(sentence, self._options.prepare_text(sentence), self._manner.interruptible))
+            spoken = self._options.prepare_text(sentence)
+            self._ledger.add(Piece(sentence, spoken, self._manner.interruptible, self._apart))
+            self._apart = False
             self._waiting_since = None
 
     # -- as time passes ----------------------------------------------------------------------------
@@ -314,7 +320,7 @@ class Stretch:
         self._ledger.restart(cut)
         member = self._member
         word = self._ledger.next_text(member.speech.max_chars).lstrip().partition(" ")[0]
-        self._progress = cut + int((len(word) + 1) / member.pace.at_least * BYTES_PER_S)
+        self._progress = cut + int(effort(word + " ") / member.pace.at_least * BYTES_PER_S)
         self._restarts += 1
         self._stage.timeline.note("provider_lost", voice=member.name, error=str(error), restart=self._restarts)
         waited = 0.0 if self._asked_at is None else now - self._asked_at
@@ -381,6 +387,10 @@ class Stretch:
 
     def interruptible(self) -> bool:
         return self._ledger.interruptible_at(self._playout.played(self._clock()))
+
+    @property
+    def held(self) -> bool:
+        return self._playout.held
 
     def hold(self) -> CutOff:
         """Fall silent now. What was not heard is kept until `resume`, or the end of this stretch."""

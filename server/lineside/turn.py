@@ -151,6 +151,11 @@ class Turn:
     def interruptible(self) -> bool:
         return self._stretch.interruptible()
 
+    @property
+    def held(self) -> bool:
+        """Silent for now: see `hold`."""
+        return self._stretch.held
+
     def hold(self) -> CutOff | None:
         """Fall silent at once; returns what was heard, or None when nothing is left unheard.
 

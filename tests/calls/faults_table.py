@@ -14,6 +14,8 @@ from typing import Any
 
 from calls.scenes import APOLOGY, Script, beset, listen, prose, record, spans, telling, words_of
 from lineside.audio.formats import SILENCE
+from lineside.events import CallInfo
+from lineside.observe.timeline import Note
 from lineside.standin.carrier_queue import Span
 from lineside.standin.faults import Faults
 from lineside.standin.phone import PhoneCall
@@ -120,9 +122,17 @@ async def cell(voice: str, fault: Fault, moment: str, rate: float, **options: An
         options: of `settings`.
     """
     script = Script(*([OPENER, TEXT, FOLLOWER] if moment in ("between", "after") else [TEXT, FOLLOWER]))
-    async with simulation(script.agent, voice=ToneVoice(rate=rate), settings=settings(voice, **options)) as sim:
+    room: list[_Cell] = []
+
+    def watch(info: CallInfo, note: Note) -> None:
+        if note.kind == "provider_lost":
+            room[0].noticed()
+
+    tones, chosen = ToneVoice(rate=rate), settings(voice, **options)
+    async with simulation(script.agent, voice=tones, settings=chosen, watcher=watch) as sim:
         switch(sim, USUAL)
-        return await _Cell(sim, fault).run(moment, rate)
+        room.append(_Cell(sim, fault))
+        return await room[0].run(moment, rate)
 
 
 class _Cell:
@@ -130,7 +140,6 @@ class _Cell:
         self._sim = sim
         self._fault = fault
         self._loop = asyncio.get_running_loop()
-        self._watching: asyncio.Task[None] | None = None
 
     async def run(self, moment: str, rate: float) -> Outcome:
         sim, fault = self._sim, self._fault
@@ -141,8 +150,6 @@ class _Cell:
         began, held = await self._suffer(call, moment)
         nth = 2 if moment == "between" else 1
         await sim.turn_over(call, nth)
-        if self._watching is not None:
-            self._watching.cancel()
         restore(sim, fault.switches)
         over = self._loop.time()
         await asyncio.sleep(PENALTY if sim.of(call, "speech_given_up") else 1.5)
@@ -204,13 +211,11 @@ class _Cell:
 
     def _set(self) -> None:
         switch(self._sim, self._fault.switches)
-        if self._fault.once:
-            self._watching = self._loop.create_task(self._lift())
 
-    async def _lift(self) -> None:
-        """The fault is over when the client has noticed."""
-        await self._sim.until(lambda: any(note.kind == "provider_lost" for each in self._sim.notes.values() for note in each))
-        restore(self._sim, self._fault.switches)
+    def noticed(self) -> None:
+        """The client has given a socket up."""
+        if self._fault.once:
+            restore(self._sim, self._fault.switches)
 
 
 def _turn(sim: Simulation, call: PhoneCall) -> Any:
@@ -239,4 +244,4 @@ def _told(played: Sequence[Span], rate: float) -> tuple[tuple[str, ...], int, bo
 def _silence(began: float, held: float, played: Sequence[Span]) -> float:
     times = [began, *(time for span in played for time in (span.at, span.end))]
     quiet = list(zip(times[::2], times[1::2], strict=False))
-    return max((until - max(since, held if until > held > since else since) for since, until in quiet), default=0.0)
+    return max((until - max(since, held if until >= held > since else since) for since, until in quiet), default=0.0)

@@ -541,7 +541,7 @@ async def test_a_server_that_stops_does_not_wait_for_ever() -> None:
 
 
 async def test_what_happens_to_other_calls_is_heard_in_none() -> None:
-    """Twenty callers at once: every other one hangs up, presses keys or loses its leg; the rest hear all of their own."""
+    """Of twenty callers every other one hangs up, presses a key or loses its leg; the rest hear all of their own."""
     begun = 0
 
     async def talk(call: CallInfo, cue: Cue) -> AsyncIterator[Line]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside.events import Aligned, CutOff
+from lineside.talk.effort import effort
 from lineside.talk.ledger import (
     BREATH,
     BYTES_PER_MS,
@@ -24,74 +25,12 @@ from lineside.talk.ledger import (
     Pace,
     Piece,
 )
+from tests.talk.voice import LAST, TEXTS, WORD, Voice, prose
 
-PROSE = (
-    "Thank you for calling Harbour Dental. ",
-    "How can I help you today? ",
-    "I can see two openings this week, one on Tuesday at ten and one on Friday afternoon. ",
-    "Yes. ",
-    "I am sorry to hear that. ",
-    "Would you like me to book it for you, or do you want to hear more? ",
-    "Please hold on a moment while I look that up. ",
-    "Your appointment is confirmed, and you will get a text message shortly. ",
-    "No problem at all. ",
-    "Is there anything else that I can do for you? ",
-    "Great! ",
-)
-WORD = re.compile(r"\S+")
-LAST = 0x80  # flag of the last byte of a word in synthetic audio
 WORD_END = re.compile(rb"[\x80-\xff]")
 
 
-# -- a voice that can be checked -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Speech:
-    """One rendition: when each character is spoken, and audio whose bytes tell the word being spoken.
-
-    0 is silence; otherwise the number of the word in the whole text, from 1; its last byte has the flag `LAST`.
-    """
-
-    starts_ms: tuple[int, ...]
-    ends_ms: tuple[int, ...]
-    audio: bytes
-
-
-class Voice:
-    """Speaks with its own rate, breath before a segment, pauses at punctuation, and words that vary by 15 %."""
-
-    def __init__(self, seed: int, rate: float, *, breath: tuple[float, float] = (0.05, 0.25)) -> None:
-        self._dice = random.Random(seed)
-        self._rate = rate
-        self._breath = breath
-
-    def speak(self, whole: str, start: int, end: int) -> Speech:
-        """Speak `whole[start:end]`; `start` is the beginning of a word or of the space before it."""
-        at = self._dice.uniform(*self._breath) * 1000
-        starts: list[int] = []
-        ends: list[int] = []
-        varied = 1.0
-        for index in range(start, end):
-            char = whole[index]
-            if index == start or whole[index - 1].isspace():
-                varied = self._dice.uniform(0.85, 1.15)
-            took = varied / (17 * self._rate)  # 15 characters a second with pauses, at rate 1
-            took += self._dice.uniform(0.1, 0.2) / self._rate if char in ",;:" else 0.0
-            took += self._dice.uniform(0.25, 0.45) / self._rate if char in ".?!" else 0.0
-            starts.append(round(at))
-            at += took * 1000
-            ends.append(round(at))
-        audio = bytearray(ends[-1] * BYTES_PER_MS if ends else 0)
-        for number, word in enumerate(WORD.finditer(whole), 1):
-            if word.end() <= start or word.start() >= end:
-                continue
-            first, last = max(word.start(), start) - start, min(word.end(), end) - start - 1
-            begin, stop = starts[first] * BYTES_PER_MS, ends[last] * BYTES_PER_MS
-            audio[begin:stop] = bytes([number]) * (stop - begin)
-            if word.end() <= end and word.start() >= start:
-                audio[stop - 1] |= LAST
-        return Speech(tuple(starts), tuple(ends), bytes(audio))
+# -- what the voice spoke ---------------------------------------------------------------------------------------
 
 
 def spoken_words(audio: bytes) -> list[int]:
@@ -119,11 +58,6 @@ def repeated_words(audio: bytes) -> int:
     return len(words) - len(set(words))
 
 
-def prose(seed: int, n_sentences: int) -> list[str]:
-    dice = random.Random(seed)
-    return [dice.choice(PROSE) for _ in range(n_sentences)]
-
-
 def ledger_of(*texts: str, pace: Pace | None = None) -> Ledger:
     ledger = Ledger(pace)
     for text in texts:
@@ -143,7 +77,7 @@ def measured_pace(seed: int, rate: float) -> Pace:
     pace, voice = Pace(), Voice(seed, rate)
     for n in range(3):
         text = "".join(prose(seed * 7 + n, 3))
-        pace.measured(len(text), len(voice.speak(text, 0, len(text)).audio))
+        pace.measured(effort(text), len(voice.speak(text, 0, len(text)).audio))
     return pace
 
 

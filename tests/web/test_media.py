@@ -181,10 +181,11 @@ async def test_a_peer_that_does_not_read_is_not_filled_up_and_is_cut_off_at_the_
 
     listen_as_ever = serving._listen
 
-    async def listen_narrowly(host: str, port: int) -> sockets.socket:
-        listener = await listen_as_ever(host, port)
-        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)  # what it accepts inherits it
-        return listener
+    async def listen_narrowly(host: str, port: int) -> list[sockets.socket]:
+        listeners = await listen_as_ever(host, port)
+        for each in listeners:
+            each.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)  # what it accepts inherits it
+        return listeners
 
     monkeypatch.setattr(serving, "_listen", listen_narrowly)
     memory = Memory(saying(LONG))

@@ -12,7 +12,17 @@ from lineside.observe.timeline import Note
 log = logging.getLogger("lineside.call")
 
 _WARNINGS = frozenset(
-    {"provider_lost", "provider_warning", "agent_failed", "hang_up_failed", "marks_missing", "voice_changed"}
+    {
+        "agent_failed",
+        "ear_warning",
+        "hang_up_failed",
+        "marks_missing",
+        "no_such_voice",
+        "provider_lost",
+        "provider_warning",
+        "speech_given_up",
+        "voice_changed",
+    }
 )
 _SECRET = re.compile(
     r"(?<=/twilio/media/)[^\s?\"]+|(?<=authorization: ).+|(?<=x-twilio-signature: ).+|(?<=xi-api-key: ).+",

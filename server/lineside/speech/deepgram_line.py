@@ -86,6 +86,7 @@ class DeepgramLine:
         )
         self._urgent = urgent
         self.started = False
+        self._n_silent = 0  # flushes that were answered without the audio they should have brought
         self._waiting: asyncio.TimerHandle | None = None
         self._ticket: Ticket | None = None
 
@@ -139,7 +140,7 @@ class DeepgramLine:
 
     @property
     def unanswered(self) -> int:
-        return self._wire.unanswered
+        return self._wire.unanswered + self._n_silent
 
     @property
     def steady(self) -> bool:
@@ -202,8 +203,10 @@ class DeepgramLine:
 
     def _receive(self, message: str | bytes) -> None:
         self._heard_at = self._loop.time()
+        before = self._wire.unanswered
         match self._wire.receive(message):
             case Lost(error):
+                self._n_silent = before - self._wire.unanswered
                 self.socket.fail(error if isinstance(error, ProviderError) else ProviderUnavailable(str(error)))
             case Audio() | Flushed() | Warned() | Opened() as event:
                 self._on_event(self, event)

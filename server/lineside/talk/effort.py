@@ -7,11 +7,12 @@ for the letters of what is said in its place, or for the letters that its silenc
 |---|---|---|
 | letter, space, any other sign | 1 | the unit |
 | white space behind white space | 0.1 | shortened |
-| digit in a group of one or two | 4.5 | "seven", "forty two" |
+| digit in a group of one or two | 5 | "seven", "forty two" |
+| the same in a time or date: 10:15, 12/05 | 3.5 | "ten fifteen", "twelve five" |
 | digit in a longer group | 6 | "one thousand two hundred" takes 8 each, "one two three" takes 5 |
 | `:` `/` between digits, `.` between letters | 1 | "ten fifteen" |
-| `.` between digits | 5 | "point" |
-| currency, percent and other signs with a name | 8 | "dollars", "percent" |
+| `.` between digits | 6 | "point", "dollars and" |
+| currency, percent and other signs with a name | 9 | "dollars", "percent" |
 | letter of an acronym or a code: SMS, GB, BA452 | 3 | "ess em ess" |
 | `,` `;` `:`, a dash, `-` between digits | 3 | 0.05 to 0.3 s of silence |
 | the last of `.` `?` `!` `…`, a line's end without any | 6 | 0.15 to 0.6 s of silence |
@@ -39,10 +40,11 @@ _KINDS = {
     "space": Effort(0.1, 0),
     "number": Effort(6, 60),
     "digits": Effort(6, 1.5),
-    "digit": Effort(4.5, 1.5),
+    "clock": Effort(3.5, 1.5),
+    "digit": Effort(5, 1.5),
     "joint": _LETTER,
-    "point": Effort(5, 2),
-    "sign": Effort(8, 4),
+    "point": Effort(6, 4),
+    "sign": Effort(9, 4),
     "capital": Effort(3, 0.5),
     "pause": Effort(3, 1.5),
     "stop": Effort(6, 5),
@@ -53,6 +55,7 @@ _KIND = re.compile(
     r"""(?P<space>(?<=\s)\s)
     |(?P<number>(?<=\d{3})\d)
     |(?P<digits>(?<=\d\d)\d|(?<=\d)\d(?=\d)|\d(?=\d\d))
+    |(?P<clock>\d(?=\d?[:/]\d)|(?<=\d[:/])\d|(?<=\d[:/]\d)\d)
     |(?P<digit>\d)
     |(?P<joint>(?<=\d)[:/](?=\d)|\.(?=[^\W\d_]))
     |(?P<point>(?<=\d)[.,](?=\d))

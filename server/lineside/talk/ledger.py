@@ -2,11 +2,12 @@
 
 The ledger joins two rulers: characters of the text given to the provider, and bytes of the audio that came back
 (mu-law, 8 kHz). Anchors pin one to the other where we know it: at the end of an answered flush, or at each character
-where the provider tells timings. Between two anchors characters are spread evenly; beyond the last one they are
-reckoned from the pace of this voice so far.
+where the provider tells timings. Between two anchors text is spread by the effort of speaking it; beyond the last one
+it is reckoned from the pace of this voice so far.
 
 Where it must guess, the ledger claims less than was heard, and on a restart goes back rather too far than not far
-enough: a word told twice is a smaller fault than one never told.
+enough: a word told twice is a smaller fault than one never told. It counts a word only when it would have been spoken
+even if the text up to its end took `DOUBT` standard deviations longer than is likely.
 """
 
 from __future__ import annotations
@@ -14,29 +15,37 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 
 from lineside.events import Aligned, CutOff
+from lineside.talk.effort import efforts
 
 BYTES_PER_S = 8000
 BYTES_PER_MS = 8
-TYPICAL_CHARS_PER_S = 15.0  # English prose by the usual neural voices at speed 1.0
+TYPICAL_CHARS_PER_S = 17.0  # small letters; 15 written characters of English prose a second, 1.14 of effort each
 SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
 PACE_MARGIN = 0.85  # of a pace: sentences of one voice differ by about this much
-BREATH = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath, commas, sentence ends
+BREATH = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath and longer pauses
+LEAD_IN = 0.15  # s of breath before the first word of an answered flush
+DOUBT = 2.0  # standard deviations; text that takes longer than that before a word is one case in forty
 
 _WORD = re.compile(r"\S+")
 _SPACE = re.compile(r"\s+")
 
 
 class Pace:
-    """How fast a voice speaks, measured over whole flushed segments. One for each call and voice."""
+    """How fast a voice speaks, measured over whole flushed segments. One for each call and voice.
+
+    Characters are counted by the effort of speaking them: a digit is several, see `effort`.
+    """
 
     def __init__(self) -> None:
         self._chars = 0.0
         self._bytes = 0.0
 
-    def measured(self, chars: int, n_bytes: int) -> None:
+    def measured(self, chars: float, n_bytes: int) -> None:
         """Learn from a segment whose text and audio are both known. Short ones say little and weigh little."""
         if chars > 0 and n_bytes > 0:
             self._chars = self._chars * 0.8 + chars
@@ -60,12 +69,14 @@ class Piece:
     source: str
     spoken: str
     interruptible: bool = True
+    apart: bool = False
+    """It does not go on what was before: the provider is given a space between them if the texts have none."""
 
 
 @dataclass(slots=True)
 class _Placed:
     piece: Piece
-    start: int  # characters of spoken text before it
+    start: int  # characters of spoken text before it, and before it the space that keeps it apart
     source_start: int
 
 
@@ -79,6 +90,8 @@ class Ledger:
         self._word_starts: list[int] = []  # in the spoken text; no word spans two pieces
         self._word_ends: list[int] = []
         self._spoken = ""
+        self._effort = [0.0]  # of speaking all before each character, and ...
+        self._variance = [0.0]  # ... how uncertain it is
         self._source = ""
         self._said = 0  # characters handed to the provider
         self._received = 0  # bytes of audio
@@ -97,13 +110,22 @@ class Ledger:
 
     def add(self, piece: Piece) -> None:
         """Text of the turn, in order, before it is handed to the provider."""
-        self._pieces.append(_Placed(piece, len(self._spoken), len(self._source)))
+        touches = self._spoken[-1:].strip() and piece.spoken[:1].strip()
+        space = " " if piece.apart and touches else ""
         self._starts.append(len(self._spoken))
+        self._append(space)
+        self._pieces.append(_Placed(piece, len(self._spoken), len(self._source)))
         for word in _WORD.finditer(piece.spoken):
             self._word_starts.append(len(self._spoken) + word.start())
             self._word_ends.append(len(self._spoken) + word.end())
-        self._spoken += piece.spoken
+        self._append(piece.spoken)
         self._source += piece.source
+
+    def _append(self, spoken: str) -> None:
+        self._spoken += spoken
+        for each in efforts(spoken):
+            self._effort.append(self._effort[-1] + each.mean)
+            self._variance.append(self._variance[-1] + each.variance)
 
     @property
     def text(self) -> str:
@@ -155,12 +177,13 @@ class Ledger:
         """Seconds of audio that flushed text should still bring."""
         if not self._flushes:
             return 0.0
-        chars = self._flushes[-1] - self._chars[-1]
-        return max(0.0, chars / self._pace.chars_per_s - (self._received - self._bytes[-1]) / BYTES_PER_S)
+        effort = self._effort[self._flushes[-1]] - self._effort[self._chars[-1]]
+        return max(0.0, effort / self._pace.chars_per_s - (self._received - self._bytes[-1]) / BYTES_PER_S)
 
     def seconds(self, chars: int) -> float:
-        """How long `chars` characters are likely to take."""
-        return chars / self._pace.chars_per_s
+        """How long the last `chars` characters that were handed to the provider are likely to take."""
+        effort = self._effort[self._said] - self._effort[max(0, self._said - chars)]
+        return effort / self._pace.chars_per_s
 
     # -- audio -------------------------------------------------------------------------------------
 
@@ -197,7 +220,7 @@ class Ledger:
     def _settle(self, char: int) -> None:
         begun, at = self._chars[-1], self._bytes[-1]
         if self._aligned is None:
-            self._pace.measured(char - begun, self._received - at)
+            self._pace.measured(self._effort[char] - self._effort[begun], self._received - at)
         else:
             self._aligned = max(self._aligned, char)  # what had no timing until now gets none
             while self._bytes[-1] > self._received and self._chars[-1] <= char:
@@ -216,29 +239,73 @@ class Ledger:
 
     # -- what was heard ----------------------------------------------------------------------------
 
-    def _char_at(self, position: int, pace: float, silence: float = 0.0) -> float:
-        """The character being spoken at a byte of audio.
+    def _char_at(self, position: int) -> int:
+        """The character that is likely to be spoken at a byte of audio.
 
-        Beyond what is known it is reckoned with `pace` after so many seconds of `silence`; but a provider that tells
-        timings tells them before the audio, so that there it is no character that has none.
+        A provider that tells timings tells them before the audio: beyond them it is no character that has none.
         """
         after = bisect_right(self._bytes, position)
         char, at = self._chars[after - 1], self._bytes[after - 1]
         if after < len(self._bytes):
+            end = self._chars[after]
             share = (position - at) / (self._bytes[after] - at)
-            return char + share * (self._chars[after] - char)
-        if self._aligned is not None:
+            effort = share * (self._effort[end] - self._effort[char])
+        elif self._aligned is not None:
             return char
-        end = self._flushes[0] if self._flushes else self._said
-        reckoned = char + max(0.0, (position - at) / BYTES_PER_S - silence) * pace
-        if self._received > at:  # more audio may come for the same text, so the share of it heard is at most this
-            reckoned = min(reckoned, char + (position - at) / (self._received - at) * (end - char))
-        return min(reckoned, end)
+        else:
+            end = self._unanswered
+            effort = (position - at) / BYTES_PER_S * self._pace.chars_per_s
+        return max(char, min(end, bisect_right(self._effort, self._effort[char] + effort) - 1))
+
+    @property
+    def _unanswered(self) -> int:
+        """The end of the text that audio beyond the last anchor belongs to."""
+        return self._flushes[0] if self._flushes else self._said
+
+    def _words_heard(self, position: int) -> int:
+        """How many words had surely been spoken to their end at a byte of audio."""
+        after = bisect_right(self._bytes, position)
+        char, at = self._chars[after - 1], self._bytes[after - 1]
+        known = bisect_right(self._word_ends, char)
+        if after < len(self._bytes):
+            end = self._chars[after]
+            share = _share(position - at, self._bytes[after] - at)
+            return self._count(known, end, lambda word_end: self._latest_share(char, word_end, end) <= share)
+        if self._aligned is not None:
+            return known
+        end = self._unanswered
+        effort = ((position - at) / BYTES_PER_S - BREATH) * self._pace.at_least
+        share = _share(position - at, self._received - at)  # more audio may come for this text: it is at most this
+
+        def spoken(word_end: int) -> bool:
+            latest = self._effort[word_end] - self._effort[char] + DOUBT * sqrt(self._variance_of(char, word_end))
+            return latest <= effort and self._latest_share(char, word_end, end) <= share
+
+        return self._count(known, end, spoken)
+
+    def _count(self, n_words: int, end: int, spoken: Callable[[int], bool]) -> int:
+        """Of the words that end by `end`, how many were spoken: the first `n_words`, and on until one was not."""
+        ends = self._word_ends
+        while n_words < len(ends) and ends[n_words] <= end and spoken(ends[n_words]):
+            n_words += 1
+        return n_words
+
+    def _variance_of(self, start: int, end: int) -> float:
+        return max(0.0, self._variance[end] - self._variance[start])
+
+    def _deviation(self, start: int, char: int, end: int) -> float:
+        """How uncertain the effort up to `char` is where the effort from `start` to `end` is known."""
+        before, behind = self._variance_of(start, char), self._variance_of(char, end)
+        return sqrt(before * behind / (before + behind)) if before and behind else 0.0
+
+    def _latest_share(self, start: int, char: int, end: int) -> float:
+        """The share of the audio of a text by which the text before `char` was spoken, at the latest."""
+        effort = self._effort[char] - self._effort[start] + DOUBT * self._deviation(start, char, end)
+        return effort / (self._effort[end] - self._effort[start])
 
     def heard_chars(self, position: int) -> int:
         """Characters of spoken text heard when playout reached `position`: whole words only."""
-        char = self._char_at(position, self._pace.at_least, BREATH)
-        n_words = bisect_right(self._word_ends, char)
+        n_words = self._words_heard(position)
         if n_words == len(self._word_ends):
             return len(self._spoken)
         return self._word_ends[n_words - 1] if n_words else 0
@@ -253,7 +320,7 @@ class Ledger:
         if spoken == len(self._spoken):
             return len(self._source)  # with what has nothing to be spoken, such as a picture at the end
         placed = self._pieces[max(0, bisect_right(self._starts, spoken) - 1)]
-        piece, inside = placed.piece, spoken - placed.start
+        piece, inside = placed.piece, max(0, spoken - placed.start)
         if piece.source == piece.spoken or inside == 0:
             return placed.source_start + min(inside, len(piece.source))
         if inside >= len(piece.spoken.rstrip()):
@@ -266,18 +333,19 @@ class Ledger:
         """Whether the caller may interrupt what is being played at `position`."""
         if not self._pieces:
             return True
-        char = int(self._char_at(position, self._pace.chars_per_s))
-        at = min(max(0, bisect_right(self._starts, char) - 1), len(self._pieces) - 1)
+        at = min(max(0, bisect_right(self._starts, self._char_at(position)) - 1), len(self._pieces) - 1)
         return self._pieces[at].piece.interruptible
 
     def word_start(self, position: int) -> int:
-        """The byte at which the word being spoken at `position` begins, or `position` when that is not known."""
+        """The byte by which the word being spoken at `position` begins at the earliest; `position` if not known."""
         heard = self.heard_chars(position)
         after = bisect_right(self._chars, heard)
         if after >= len(self._chars):
             return position
         char, at = self._chars[after - 1], self._bytes[after - 1]
-        share = (heard - char) / (self._chars[after] - char)
+        end = self._chars[after]
+        effort = self._effort[heard] - self._effort[char] - DOUBT * self._deviation(char, heard, end)
+        share = max(0.0, effort) / (self._effort[end] - self._effort[char])
         return min(position, at + int(share * (self._bytes[after] - at)))
 
     # -- resuming after the provider was lost ------------------------------------------------------
@@ -308,7 +376,7 @@ class Ledger:
         """
         while len(self._bytes) > 1 and self._bytes[-1] > position:
             self._forget_anchor()
-        word = self._first_unspoken(position)
+        word = self._words_heard(position)
         start = self._word_starts[word] if word < len(self._word_starts) else len(self._spoken)
         self._restarts.append(start)
         while len(self._chars) > 1 and self._chars[-1] > start:
@@ -319,14 +387,12 @@ class Ledger:
         self._said = start
         self._aligned = None
 
-    def _first_unspoken(self, position: int) -> int:
-        """The number of the first word that may not have been spoken whole before `position`."""
-        known = bisect_right(self._word_ends, self._chars[-1])
-        if self._aligned is not None:
-            return known
-        char = self._char_at(position, self._pace.at_least, BREATH)
-        return max(known, bisect_right(self._word_starts, char) - 1)
-
     @property
     def restarts(self) -> int:
         return len(self._restarts)
+
+
+def _share(played: int, n_bytes: int) -> float:
+    """The share of the speech in so many bytes of audio that was surely played: the breath before it is no speech."""
+    breath = min(int(LEAD_IN * BYTES_PER_S), n_bytes // 2)
+    return max(0, played - breath) / (n_bytes - breath) if n_bytes else 0.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +19,8 @@ from lineside.web.direct import DirectProtocol
 PING_EVERY = 20.0  # s; keeps proxies from taking a silent direction for a dead one
 LARGEST = 65_536  # bytes a message; the carrier's are about 350
 SHUTDOWN = 10  # s for requests in progress
+
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
@@ -52,37 +56,60 @@ async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Async
     """Serve in this loop until the block is left; gives `host:port`.
 
     Raises:
-        OSError: the port is taken.
-        RuntimeError: the application did not start.
+        OSError: the port is taken, or the host is not this machine.
     """
     hide_secrets()
-    listener = await _listen(host, port)
-    bound = listener.getsockname()
-    server = _Server(config(app, host, port))
-    task = asyncio.get_running_loop().create_task(server.serve([listener]), name="server")
+    listeners = await _listen(host, port)
+    bound = listeners[0].getsockname()
+    settings = config(app, host, port)
+    settings.lifespan = "off"  # what is served was started before
+    server = _Server(settings)
+    task = asyncio.get_running_loop().create_task(server.serve(listeners), name="server")
     try:
         while not server.started:
             if task.done():
                 task.result()
-                raise RuntimeError("the application did not start")
+                raise RuntimeError("the server ended before it had begun")
             await asyncio.sleep(0.01)
-        yield f"{bound[0]}:{bound[1]}"
+        yield f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
     finally:
         server.should_exit = True
         await task
 
 
-async def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket. The server's own way to one ends the process when the port is taken."""
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """Bound sockets, one for each address of `host`. The server's own way to them ends the process if one is taken."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    # With its protocol named: for a socket without one asyncio does not turn Nagle's delay off.
-    listener = socket.socket(family, kind, protocol)
+    listeners: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            # With its protocol named: for a socket without one asyncio does not turn Nagle's delay off.
+            listener = socket.socket(family, kind, protocol)
+            _bind(listener, (address[0], port, *address[2:]))
+        except OSError as exc:
+            failure = exc
+            if exc.errno in _NOT_HERE:  # `localhost` may have an IPv6 address where there is no IPv6
+                continue
+            break
+        listeners.append(listener)
+        port = listener.getsockname()[1]
+    else:
+        if listeners:
+            return listeners
+    for listener in listeners:
+        listener.close()
+    reason = failure or OSError(errno.EADDRNOTAVAIL, "no address")
+    raise OSError(reason.errno, reason.strerror, f"{host}:{port}")
+
+
+def _bind(listener: socket.socket, address: tuple[Any, ...]) -> None:
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-    except OSError as exc:
+    except OSError:
         listener.close()
-        raise OSError(exc.errno, exc.strerror, f"{host}:{port}") from None
-    return listener
+        raise

@@ -9,6 +9,7 @@ Source: https://elevenlabs.io/docs/api-reference/text-to-speech/v-1-text-to-spee
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from lineside.events import Aligned
 
 SLACK_MS = 2  # recorded streams agree with their alignments to 1 ms at the end of a segment; one more for rounding
 JOIN_MS = 1  # two timings this close are the same moment
+SHORT_MS = 100  # audio that ends so much before its timings do was cut short
+TAIL = 6  # letters and digits that tell the end of a text from what is before it
 
 _CHARS = ("chars",)
 _STARTS = ("charStartTimesMs", "char_start_times_ms")
@@ -105,12 +108,14 @@ class AlignmentClock:
         self._end_ms = 0
         self._timed = False
         self._spaced = True
+        self._tail_said = self._tail_timed = ""
 
     # -- text ----------------------------------------------------------------------------------------------------------
 
     def said(self, text: str) -> None:
         """`text` was sent."""
         self._n_said += _visible(text)
+        self._tail_said = _tail(self._tail_said + _TAG.sub("", text))
 
     def flush(self) -> None:
         """A flush followed what was said so far. It counts as unanswered until `answered` or `settle` tells."""
@@ -167,6 +172,7 @@ class AlignmentClock:
             text.append(char)
             starts.append(self._start_ms)
             ends.append(self._end_ms)
+        self._tail_timed = _tail(self._tail_timed + "".join(text))
         return Aligned("".join(text), tuple(starts), tuple(ends)) if text else None
 
     def _continues(self, alignment: Alignment) -> bool:
@@ -200,6 +206,17 @@ class AlignmentClock:
         return max(0, self._n_said - len(self._ends)) if self._counts else 0
 
     @property
+    def cut_short(self) -> bool:
+        """The last words are known not to be spoken whole: no timings came for them, or less audio than these tell.
+
+        Characters that lack timings before that say nothing: services leave out some that they do not speak.
+        """
+        if not self._counts:
+            return False
+        unspoken = self.missing > 0 and self._tail_timed != self._tail_said
+        return unspoken or self._end_ms > self.audio_ms + SHORT_MS
+
+    @property
     def covered(self) -> bool:
         """All that was said is known to be aligned, and its audio is here."""
         return self._reached(self._n_said)
@@ -221,6 +238,13 @@ class AlignmentClock:
         if n_chars == 0:
             return True
         return self._counts and len(self._ends) >= n_chars and self._ends[n_chars - 1] <= self.audio_ms + SLACK_MS
+
+
+_TAG = re.compile(r"<[^<>]*>")
+
+
+def _tail(text: str) -> str:
+    return "".join(char for char in text if char.isalnum())[-TAIL:]
 
 
 def _visible(text: str) -> int:

@@ -436,6 +436,8 @@ def ended(clock: AlignmentClock) -> list[SpeechEvent]:
     """
     if not clock.silent and not clock.n_bytes:
         return [Lost(ProviderSilent("ElevenLabs: final without audio; the quota is spent or the text was overtaken"))]
+    if clock.cut_short:
+        return [Lost(ProviderSilent("ElevenLabs: the end came before the last words were spoken"))]
     events: list[SpeechEvent] = [Flushed()] * clock.settle()
     if clock.missing:
         events.append(Warned("unaligned_text", f"the end came with {clock.missing} characters not accounted for"))

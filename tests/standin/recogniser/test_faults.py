@@ -298,3 +298,79 @@ async def test_connections_are_kept_apart() -> None:
 
 def heard(client: Client) -> set[str]:
     return {text(message) for message in client.messages if is_end(message)}
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------
+
+
+async def test_how_long_it_takes_to_begin_speech() -> None:
+    async with session(LISTEN + "&vad_events=true", faults(onset_s=0.2, event_latency_s=0)) as client:
+        began_at = now()
+        await client.hear(HELLO[:1200] + silence(0.1) + HELLO)  # 160 ms of it are no speech
+        at, message = await client.until(lambda message: message["type"] == "SpeechStarted")
+        assert (at, message["timestamp"]) == (about(began_at + 0.44, within=0.001), 0.24)
+
+
+async def test_how_long_a_segment_grows_and_how_much_finalize_needs() -> None:
+    async with session(LISTEN, faults(segment_s=2, finalize_min_s=0.1)) as client:
+        await client.hear(silence(4.4))
+        await client.send("Finalize")
+        await asyncio.sleep(0.5)
+        ends = [message["start"] + message["duration"] for message in client.messages if message["is_final"]]
+        assert ends == [about(2), about(4), about(4.4)]
+
+
+async def test_how_sure_silence_makes_and_how_late_it_is_told() -> None:
+    async with session(FLUX, faults(flux_confidence_per_s=0.7, flux_latency_s=0.5)) as client:
+        began_at = now()
+        await client.hear(HELLO + silence(1.2))
+        at, message = await client.until(is_end)
+        assert at == about(began_at + HELLO_S + 1.0 + 0.5, within=0.03)
+        assert message["end_of_turn_confidence"] == about(0.7, within=0.02)
+
+
+async def test_how_long_flux_may_be_idle() -> None:
+    async with session(FLUX, faults(flux_idle_s=5)) as client:
+        opened_at = now()
+        await client.until_closed()
+        assert client.closed_at == about(opened_at + 5)
+    async with session(FLUX, faults(flux_idle_s=0)) as client:
+        await asyncio.sleep(3600)
+        assert client.closed is None
+
+
+async def test_how_soon_scribe_lets_commit_and_how_late_it_answers() -> None:
+    switches = faults(commit_min_s=0.1, commit_latency_s=0.9, timestamps_delay_s=0.2, partial_every_s=0.1)
+    async with session(SCRIBE + "&include_timestamps=true", switches) as client:
+        await client.hear(HELLO[:2400])
+        await client.commit()
+        asked_at = now()
+        at, committed = await client.until(is_end)
+        timed_at, timed = await client.until(lambda message: "words" in message)
+        assert (at, timed_at) == (about(asked_at + 0.9), about(asked_at + 1.1))
+        assert committed["text"] == timed["text"] == "Hello"
+
+
+async def test_how_fast_audio_may_come() -> None:
+    async with session(LISTEN, faults(max_ingest=2, ingest_slack_s=6)) as client:
+        began_at = now()
+        await client.hear(silence(9) + TURN, pace=0, chunk=2000)
+        at, _ = await client.until(is_end)
+        assert at == about(began_at + (9.3 + HELLO_S) / 2 + 0.3, within=0.1)
+        assert not client.breaches
+    async with session(LISTEN, faults(max_ingest=0)) as client:
+        began_at = now()
+        await client.hear(silence(9) + TURN, pace=0, chunk=2000)
+        at, _ = await client.until(is_end)
+        assert at == about(began_at + 0.3, within=0.01)
+        assert not client.breaches
+
+
+@pytest.mark.parametrize("path", [LISTEN, FLUX])
+async def test_a_close_may_name_its_code_alone_and_follow_an_error(path: str) -> None:
+    switches = Faults(close_reason="code", error_before_close=True, recogniser=RecogniserFaults(flux_idle_s=10))
+    async with session(path, switches) as client:
+        assert await client.until_closed() == (1011, "NET-0001")
+        error = client.messages[-1]
+        assert error["type"] == "Error"
+        assert "NET-0001" in (error.get("code"), error.get("variant"))

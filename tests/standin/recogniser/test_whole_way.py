@@ -34,18 +34,20 @@ async def bridge(damage: Damage, **overrides: Any) -> AsyncIterator[tuple[PhoneC
             async for text in socket.connection:
                 message = json.loads(text)
                 socket.stream_sid = message.get("streamSid", "")
+                if message["event"] == "start":
+                    started.set()
                 if message["event"] == "media":
                     if audio := damage(n, b64decode(message["media"]["payload"])):
                         await client.send_audio(audio)
                     n += 1
 
+        started = asyncio.Event()
         server = TinyServer(relay, reads=False)
         async with server, Phone(PhoneSettings(server.voice, auth_token=TOKEN)) as phone:
             call = await phone.dial(**overrides)
             await call.connected()
             socket = await server.latest()
-            while not socket.stream_sid:
-                await asyncio.sleep(0.01)
+            await started.wait()
             yield call, socket, client
 
 
