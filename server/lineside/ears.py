@@ -24,15 +24,23 @@ def ear_of(settings: Settings) -> Ear | None:
     match lineside.ears:
         case "deepgram":
             key = _key("DEEPGRAM", deepgram.api_key.get_secret_value())
-            return DeepgramEar("deepgram", DeepgramEarOptions(key, deepgram.base_url, ListenOptions(language=language)))
+            return DeepgramEar(
+                "deepgram",
+                DeepgramEarOptions(api_key=key, base_url=deepgram.base_url, listen=ListenOptions(language=language)),
+            )
         case "deepgram-flux":
             key = _key("DEEPGRAM", deepgram.api_key.get_secret_value())
             model = "flux-general-en" if language.startswith("en") else "flux-general-multi"
-            return DeepgramFluxEar("deepgram-flux", DeepgramFluxEarOptions(key, deepgram.base_url, FluxOptions(model=model)))
+            return DeepgramFluxEar(
+                "deepgram-flux",
+                DeepgramFluxEarOptions(api_key=key, base_url=deepgram.base_url, flux=FluxOptions(model=model)),
+            )
         case "elevenlabs":
             key = _key("ELEVENLABS", eleven.api_key.get_secret_value())
             scribe = ScribeOptions(language_code=language.partition("-")[0])
-            return ElevenLabsEar("elevenlabs", ElevenLabsEarOptions(api_key=key, base_url=eleven.base_url, scribe=scribe))
+            return ElevenLabsEar(
+                "elevenlabs", ElevenLabsEarOptions(api_key=key, base_url=eleven.base_url, scribe=scribe)
+            )
     return None
 
 

@@ -18,7 +18,6 @@ from lineside.errors import ProviderBusy, ProviderRefused
 from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, Say, SpeechEvent, Warned
 from lineside.observe.timeline import Timeline
 from lineside.ports import Leg, Utterance
-from lineside.talk.effort import effort
 from lineside.talk.feed import Feed, Step
 from lineside.talk.ledger import Ledger, Piece
 from lineside.talk.pauses import first_pause
@@ -319,8 +318,7 @@ class Stretch:
         self._playout.drop_from(cut)
         self._ledger.restart(cut)
         member = self._member
-        word = self._ledger.next_text(member.speech.max_chars).lstrip().partition(" ")[0]
-        self._progress = cut + int(effort(word + " ") / member.pace.at_least * BYTES_PER_S)
+        self._progress = cut + int(self._ledger.next_word_takes * BYTES_PER_S)
         self._restarts += 1
         self._stage.timeline.note("provider_lost", voice=member.name, error=str(error), restart=self._restarts)
         waited = 0.0 if self._asked_at is None else now - self._asked_at

@@ -26,9 +26,9 @@ BYTES_PER_S = 8000
 BYTES_PER_MS = 8
 TYPICAL_CHARS_PER_S = 17.0  # small letters; 15 written characters of English prose a second, 1.14 of effort each
 SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
-PACE_MARGIN = 0.85  # of a pace: sentences of one voice differ by about this much
-BREATH = 0.5  # s of an unknown stretch of audio in which no word may have been spoken: breath and longer pauses
-LEAD_IN = 0.15  # s of breath before the first word of an answered flush
+PACE_MARGIN = 0.95  # of a pace: how well it is known; that words differ is `DOUBT`'s matter
+BREATH = 0.3  # s before the first word of a text, at most
+LEAD_IN = 0.15  # s before the first word of a text, usually
 DOUBT = 2.0  # standard deviations; text that takes longer than that before a word is one case in forty
 
 _WORD = re.compile(r"\S+")
@@ -207,6 +207,12 @@ class Ledger:
             self._anchor(position, self._begun + end * BYTES_PER_MS)
         self._aligned = position
 
+    @property
+    def next_word_takes(self) -> float:
+        """Seconds of audio after which the next word to be handed over counts as spoken."""
+        word = bisect_right(self._word_ends, self._said)
+        return self._latest(self._said, self._word_ends[word]) if word < len(self._word_ends) else 0.0
+
     def segment_done(self) -> None:
         """The oldest flush was answered: its text and all audio so far end together."""
         if self._flushes:
@@ -274,12 +280,11 @@ class Ledger:
         if self._aligned is not None:
             return known
         end = self._unanswered
-        effort = ((position - at) / BYTES_PER_S - BREATH) * self._pace.at_least
+        seconds = (position - at) / BYTES_PER_S
         share = _share(position - at, self._received - at)  # more audio may come for this text: it is at most this
 
         def spoken(word_end: int) -> bool:
-            latest = self._effort[word_end] - self._effort[char] + DOUBT * sqrt(self._variance_of(char, word_end))
-            return latest <= effort and self._latest_share(char, word_end, end) <= share
+            return self._latest(char, word_end) <= seconds and self._latest_share(char, word_end, end) <= share
 
         return self._count(known, end, spoken)
 
@@ -297,6 +302,11 @@ class Ledger:
         """How uncertain the effort up to `char` is where the effort from `start` to `end` is known."""
         before, behind = self._variance_of(start, char), self._variance_of(char, end)
         return sqrt(before * behind / (before + behind)) if before and behind else 0.0
+
+    def _latest(self, start: int, char: int) -> float:
+        """Seconds of audio by which the text from `start` to `char` was spoken, at the latest."""
+        effort = self._effort[char] - self._effort[start] + DOUBT * sqrt(self._variance_of(start, char))
+        return BREATH + effort / self._pace.at_least
 
     def _latest_share(self, start: int, char: int, end: int) -> float:
         """The share of the audio of a text by which the text before `char` was spoken, at the latest."""

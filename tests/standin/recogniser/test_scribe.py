@@ -242,6 +242,14 @@ async def test_a_needless_commit_ends_the_connection() -> None:
         assert client.breaches == {"commit_throttled": 1}
 
 
+async def test_audio_that_was_committed_does_not_count_for_the_next_commit() -> None:
+    async with session(VAD) as client:
+        await client.hear(HELLO + silence(0.52))  # the service commits by itself, after 0.5 s of silence
+        await client.commit()
+        assert await client.until_closed() == (1000, "commit_throttled")
+        assert texts(client, "committed_transcript") == ["Hello there."]
+
+
 @pytest.mark.parametrize(
     ("message", "breach"),
     [
