@@ -227,7 +227,8 @@ def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[s
         raise AssertionError(f"words of another text were heard: {foreign}")
     whole = {each.word for each in heard if each.ms >= whole_ms(each.word, rate) - UNSURE_MS}
     missing = [word for word in words if word not in whole]
-    again = [0]
+    # A word cut short and told again without a pause sounds like one that is too long.
+    again = [0, *(1 for each in heard if each.ms > whole_ms(each.word + ". ", rate) + UNSURE_MS)]
     for before, after in pairwise(heard):
         step = place[after.word] - place[before.word]
         if step > 1:

@@ -173,16 +173,16 @@ def n_flushes(sim: Simulation) -> list[int]:
 
 
 async def test_a_turn_of_more_flushes_than_a_socket_takes_goes_on_with_another_unheard() -> None:
-    script = Script(slowly(80, every=1.0))
-    text = " ".join(prose(2, first=2 * i) for i in range(80))
+    script = Script(slowly(60, every=1.05))
+    text = " ".join(prose(2, first=2 * i) for i in range(60))
     async with simulation(script.agent, settings=settings()) as sim:
-        beset(sim, **REAL)
+        beset(sim, handshake_delay_s=2.0, first_audio_delay_s=0.15)
         call = await sim.phone.dial()
         await sim.turn_over(call)
         assert len(n_flushes(sim)) > 2
         assert max(n_flushes(sim)) <= 20
-        assert len(spans(call)) == 1  # a handshake takes longer than what is left of a sentence when the next is asked
-        assert telling(spans(call)[0].audio, text).missing == ()
+        (only,) = spans(call)  # though a handshake takes longer than what is in hand when a socket has had its flushes
+        assert telling(only.audio, text).missing == ()
         assert not sim.of(call, "provider_lost")
         assert dict(record(sim).breaches) == {}
 

@@ -69,7 +69,8 @@ async def test_a_death_anywhere_in_a_turn_costs_no_word_and_at_most_two_repeats(
 async def test_three_deaths_in_one_turn_still_lose_no_word(chunks: int, continuous: bool) -> None:
     told, dead_air = await deaths([chunks] * 3, voice=ToneVoice(continuous=continuous))
     assert told.missing == ()
-    assert (told.repeated, told.most_at_once) <= (6, 2)
+    assert told.repeated <= 6
+    assert told.most_at_once <= 3
     assert dead_air <= 0.35
 
 
@@ -105,6 +106,7 @@ async def test_what_was_sent_to_the_carrier_is_never_recalled(lead: float, chunk
         assert call.queue.clears == []
         assert told.missing == ()
         assert told.repeated <= 4
+        assert silence(call) == 0  # at a lead of 0.2 s only because some of what was not sent yet is kept, too
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 6, 12, 30])
@@ -120,6 +122,7 @@ async def test_a_provider_that_always_dies_skips_no_word_either_and_the_call_goe
         assert telling(heard(call), " ".join(said)).missing in ((), (said[-1],) if apologised and said else ())
         assert apologised or said == words_of(TEXT)
         assert len(sim.of(call, "provider_lost")) <= 4
+        assert chunks < 6 or len(said) >= 4  # each socket that gave a word's worth of audio brought us a word further
         call.press("1")
         await sim.turn_over(call, 2)
         assert telling(spans(call)[-1].audio, NEXT, strangers=words_of(TEXT)).missing == ()

@@ -25,7 +25,8 @@ from lineside.talk.ledger import (
     Pace,
     Piece,
 )
-from tests.talk.voice import LAST, TEXTS, WORD, Voice, prose
+
+from .voice import LAST, TEXTS, WORD, Voice, figures, prose
 
 WORD_END = re.compile(rb"[\x80-\xff]")
 
@@ -93,7 +94,16 @@ def test_a_measured_pace_is_chars_over_seconds() -> None:
     pace = Pace()
     pace.measured(100, 10 * BYTES_PER_S)
     assert pace.chars_per_s == pytest.approx(10)
-    assert pace.at_least == pytest.approx(10 * PACE_MARGIN)
+
+
+def test_the_least_pace_is_slow_until_much_was_measured() -> None:
+    pace, least = Pace(), []
+    for chars in (4, 40, 200, 400):
+        pace.measured(chars, int(chars / 20 * BYTES_PER_S))
+        least.append(pace.at_least)
+    assert least == sorted(least)
+    assert least[0] < TYPICAL_CHARS_PER_S * SLOW
+    assert 0.95 * 20 * PACE_MARGIN < least[-1] < 20 * PACE_MARGIN
 
 
 @pytest.mark.parametrize(("chars", "n_bytes"), [(0, 8000), (10, 0), (0, 0), (-3, 8000)])
@@ -317,8 +327,8 @@ def test_between_known_ends_a_word_is_heard_a_little_later_than_its_share_of_the
     heard = first_heard(ledger, 20_000)
     assert list(heard) == ["", "aaaa", "aaaa bbbb", "aaaa bbbb 4711", "aaaa bbbb 4711 dddd"]
     share = {text: effort(text) / effort("aaaa bbbb 4711 dddd ") * 20_000 for text in heard}
-    late = {text: round((heard[text] - share[text]) / BYTES_PER_S, 2) for text in list(heard)[1:]}
-    assert late == LATE_BY, late
+    for text in list(heard)[1:-1]:
+        assert share[text] < heard[text] <= share[text] + 0.6 * BYTES_PER_S
 
 
 def test_when_all_was_played_all_was_heard_to_the_last_sign() -> None:
@@ -346,30 +356,16 @@ def test_a_line_apart_reaches_the_provider_with_a_space_before_it(second: str, g
     assert ledger.text == "A." + second
 
 
-@pytest.mark.parametrize("early", [False, True])
-def test_the_account_of_lines_apart_has_the_agents_own_words(early: bool) -> None:
+def test_the_account_of_lines_apart_has_the_agents_own_words() -> None:
     ledger = ledger_of("A.")
-    if early:  # the first was handed over before the second came
-        ledger.said(ledger.next_text(99))
-        ledger.flushed()
+    spoken_segment(ledger, 8000)  # before the second line comes
     ledger.add(Piece("**B**.", "B.", interruptible=False, apart=True))
-    for _ in range(1 if early else 2):
-        if not early:
-            ledger.said(ledger.next_text(99))
-            ledger.flushed()
-        early = False
-        ledger.received(8000)
-        ledger.segment_done()
-    if ledger.unsaid:
-        assert ledger.next_text(99) == " B."
-        ledger.said(" B.")
-        ledger.flushed()
-        ledger.received(8000)
-        ledger.segment_done()
+    spoken_segment(ledger, 8000)
     assert ledger.cut(7_999) == CutOff("", "A.**B**.", 999)
     assert ledger.cut(8_000) == CutOff("A.", "**B**.", 1000)
     assert ledger.cut(16_000) == CutOff("A.**B**.", "", 2000)
     assert [ledger.interruptible_at(at) for at in (7_999, 8_000)] == [True, False]
+    assert ledger.restart_point(sent=8_000) == 16_000
 
 
 def test_two_lines_without_a_space_between_them_are_words_of_their_own() -> None:
@@ -555,16 +551,29 @@ def test_with_timings_the_account_is_exact(seed: int, rate: float, n: int, frame
             assert ledger.cut(position).heard.split() == words[: bisect_right(spoken, position)]
 
 
-# -- what was heard: how wrong an even spread is -------------------------------------------------------------------
+# -- what was heard: how wrong the reckoning is --------------------------------------------------------------------
 
 
-def overclaims(n_sentences: int, *, answered: bool, pace: bool) -> tuple[list[int], int]:
-    """By how many words too many the ledger claims, at every 50 ms of 60 texts, and at how many places it looked."""
-    over: list[int] = []
-    looks = 0
-    for seed in range(60):
+@dataclass(frozen=True)
+class Errors:
+    """By how many words the account differs from the truth, at every 50 ms of many texts; below 0 it claims less."""
+
+    words: Sequence[int]
+
+    @property
+    def most(self) -> int:
+        return max(self.words)
+
+    def share(self, least: int, most: int = 1000) -> float:
+        """How often the difference is in this range."""
+        return sum(least <= words <= most for words in self.words) / len(self.words)
+
+
+def errors(kind: str, n_sentences: int, *, answered: bool, pace: bool) -> Errors:
+    words: list[int] = []
+    for seed in range(40):
         rate = random.Random(seed).uniform(0.7, 1.4)
-        text = "".join(prose(seed, n_sentences))
+        text = "".join(TEXTS[kind](seed, n_sentences))
         speech = Voice(seed, rate).speak(text, 0, len(text))
         ledger = ledger_of(text, pace=measured_pace(seed, rate) if pace else None)
         say_all(ledger)
@@ -575,25 +584,40 @@ def overclaims(n_sentences: int, *, answered: bool, pace: bool) -> tuple[list[in
         ends, spoken = [word.end() for word in WORD.finditer(text)], spoken_by(speech.audio)
         for position in range(0, len(speech.audio), 400):
             claimed = bisect_right(ends, ledger.heard_chars(position))
-            over.append(claimed - bisect_right(spoken, position))
-            looks += 1
-    return [words for words in over if words > 0], looks
+            words.append(claimed - bisect_right(spoken, position))
+    return Errors(words)
 
 
-@pytest.mark.parametrize(("n_sentences", "most", "share"), [(1, 2, 0.08), (2, 3, 0.15), (4, 4, 0.20)])
-def test_in_an_answered_flush_it_claims_few_words_too_many(n_sentences: int, most: int, share: float) -> None:
-    """Sentence ends take longer than their one character: the more of them in a flush, the larger the error."""
-    over, looks = overclaims(n_sentences, answered=True, pace=True)
-    assert max(over, default=0) <= most
-    assert len(over) <= share * looks
-    assert sum(words > 1 for words in over) <= 0.04 * looks
+@pytest.mark.parametrize(
+    ("kind", "n_sentences", "too_many", "within_two"),
+    [
+        ("prose", 1, 0.005, 0.99),
+        ("prose", 2, 0.005, 0.99),
+        ("prose", 4, 0.008, 0.95),
+        ("mixed", 1, 0.01, 0.97),
+        ("mixed", 2, 0.01, 0.95),
+        ("mixed", 4, 0.01, 0.85),
+        ("figures", 1, 0.01, 0.97),
+        ("figures", 2, 0.01, 0.90),
+        ("figures", 4, 0.01, 0.75),
+    ],
+)
+def test_in_an_answered_flush_it_hardly_ever_claims_a_word_too_many(
+    kind: str, n_sentences: int, too_many: float, within_two: float
+) -> None:
+    found = errors(kind, n_sentences, answered=True, pace=True)
+    assert found.most <= (1 if kind == "prose" else 2)
+    assert found.share(1) <= too_many
+    assert found.share(2) <= 0.001
+    assert found.share(-2, 2) >= within_two
 
 
 @pytest.mark.parametrize("pace", [False, True])
-def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(pace: bool) -> None:
-    over, looks = overclaims(4, answered=False, pace=pace)
-    assert max(over, default=0) <= 1
-    assert len(over) <= 0.005 * looks
+@pytest.mark.parametrize("kind", TEXTS)
+def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(kind: str, pace: bool) -> None:
+    found = errors(kind, 4, answered=False, pace=pace)
+    assert found.most <= 1
+    assert found.share(1) <= 0.003
 
 
 # -- whatever happens ----------------------------------------------------------------------------------------------
@@ -1026,14 +1050,27 @@ def check(talk: Conversation) -> None:
 
 @pytest.mark.parametrize("sent", [0.0, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("timings", [False, True])
-def test_a_death_after_any_chunk_loses_no_word(timings: bool, sent: float) -> None:
-    sentences = prose(3, 5)
-    for death in range(60):
+@pytest.mark.parametrize("kind", ["prose", "figures"])
+def test_a_death_after_any_chunk_loses_no_word(kind: str, timings: bool, sent: float) -> None:
+    sentences = TEXTS[kind](3, 5)
+    for death in range(80):
         talk = Conversation(sentences, Voice(death, 1.0), timings, [death], sent, 0.5)
         talk.run()
         check(talk)
         if timings:
             assert repeated_words(bytes(talk.audio)) == 0
+
+
+@pytest.mark.parametrize("rate", [0.75, 1.0, 1.4])
+@pytest.mark.parametrize("known_pace", [False, True])
+def test_a_death_at_any_place_of_text_with_numbers_loses_no_word(rate: float, known_pace: bool) -> None:
+    for seed in range(3):
+        for death in range(0, 160, 3):
+            pace = measured_pace(seed, rate) if known_pace else None
+            voice = Voice(seed * 1000 + death, rate)
+            talk = Conversation(figures(seed, 3), voice, False, [death], 1.0, 1.0, chunk=1600, pace=pace)
+            talk.run()
+            check(talk)
 
 
 @given(

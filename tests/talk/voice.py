@@ -42,16 +42,16 @@ FIGURES = (
     "Flight BA900 leaves at 9:45 from gate 90. ",
 )
 
-_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-    seventeen eighteen nineteen""".split()
-_TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
-_LETTERS = dict(
-    zip(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee cue are ess tee you vee doubleyou ex why zee".split(),
-        strict=True,
-    )
+_WORDS = re.compile(r"\w+")
+_ONES = _WORDS.findall(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
 )
+_TENS = ("", "", *_WORDS.findall("twenty thirty forty fifty sixty seventy eighty ninety"))
+_NAMES = _WORDS.findall(
+    "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee cue are ess tee you vee doubleyou ex why zee"
+)
+_LETTERS = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", _NAMES, strict=True))
 _MONEY = re.compile(r"\$(\d+)\.(\d\d)")
 _DECIMAL = re.compile(r"(\d+)\.(\d+)")
 _TIME = re.compile(r"(\d\d?):(\d\d)")

@@ -26,6 +26,7 @@ BYTES_PER_S = 8000
 BYTES_PER_MS = 8
 TYPICAL_CHARS_PER_S = 17.0  # small letters; 15 written characters of English prose a second, 1.14 of effort each
 SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
+UNSURE = 40.0  # characters; a slow voice is reckoned with until much more than these were measured
 PACE_MARGIN = 0.95  # of a pace: how well it is known; that words differ is `DOUBT`'s matter
 BREATH = 0.3  # s before the first word of a text, at most
 LEAD_IN = 0.15  # s before the first word of a text, usually
@@ -59,7 +60,8 @@ class Pace:
     @property
     def at_least(self) -> float:
         """A pace, in characters a second, that the voice is hardly ever below."""
-        return (self.chars_per_s if self._bytes else TYPICAL_CHARS_PER_S * SLOW) * PACE_MARGIN
+        seconds = self._bytes / BYTES_PER_S + UNSURE / (TYPICAL_CHARS_PER_S * SLOW)
+        return (self._chars + UNSURE) / seconds * PACE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,11 +209,12 @@ class AlignmentClock:
     def cut_short(self) -> bool:
         """The last words are known not to be spoken whole: no timings came for them, or less audio than these tell.
 
-        Characters that lack timings before that say nothing: services leave out some that they do not speak.
+        Characters that lack timings before that say nothing: services leave out some that they do not speak. Nor does
+        text that no flush followed: it may be dropped.
         """
         if not self._counts:
             return False
-        unspoken = self.missing > 0 and self._tail_timed != self._tail_said
+        unspoken = self.missing > 0 and not self.unflushed and self._tail_timed != self._tail_said
         return unspoken or self._end_ms > self.audio_ms + SHORT_MS
 
     @property

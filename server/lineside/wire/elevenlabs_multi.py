@@ -6,7 +6,7 @@ One socket, one voice, up to five contexts; an utterance is a context. What the 
   reached their end; where timings cannot tell (pronunciation dictionaries, none sent), at the context's end or by
   `settle`.
 - `close_context` without a flush drops the text, and when it follows the text at once, now and then also the audio.
-  So it waits until the audio of the last text has begun.
+  So it waits until the audio of the last text is here, as far as its timings tell.
 - `close_context` is no instant stop, and a context takes one of the five places until its final message.
 - A message that names an unknown context opens it. So an id is never named again once it was closed.
 
@@ -39,10 +39,10 @@ class _Context:
 
     @property
     def ready(self) -> bool:
-        """No text is left that a close could overtake."""
+        """No text is left that a close could overtake, nor audio that it could cut."""
         if self.settled or self.clock.silent:
             return True
-        return self.begun and not self.clock.missing
+        return self.begun and not self.clock.missing and not self.clock.cut_short
 
 
 class MultiWire:

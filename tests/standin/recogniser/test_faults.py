@@ -14,6 +14,7 @@ from lineside.errors import SettingsError
 from lineside.standin.faults import Faults
 from lineside.standin.provider import Provider
 from lineside.standin.recogniser.faults import RecogniserFaults
+from lineside.standin.recogniser.listened import KEPT, Listened, Transcript
 from lineside.standin.recogniser.modem import encode
 from lineside.standin.recogniser.sounds import silence
 from standin.phone_server import about
@@ -259,6 +260,14 @@ async def test_the_record_has_what_was_heard_and_goes_out_as_json() -> None:
         answer = json.loads(json.dumps(client.provider.record.as_json()))["listened"]["1"]
         assert answer["words"][0]["text"] == "Hello"
         assert answer["n_bytes"] == len(TURN)
+
+
+def test_the_record_of_a_connection_has_an_end() -> None:
+    listened = Listened(1, "listen")
+    for n in range(KEPT + 3):
+        listened.keep(Transcript(str(n), 0.0))
+    assert [entry.text for entry in listened.transcripts] == [str(n) for n in range(KEPT)]
+    assert listened.n_not_kept == 3
 
 
 @pytest.mark.realtime

@@ -84,7 +84,7 @@ class Segments:
             }
             said.append(Say(timed, "final", latency_s=latency_s + self._faults.timestamps_delay_s))
         self._words.clear()
-        self._told_s = self._now_s
+        self._committed_s = self._told_s = self._now_s
         self._partial = ""
         return said
 
