@@ -42,6 +42,7 @@ MOST_KEPT = 32  # keys pressed while the agent may not be interrupted; more are 
 KEPT_POLL = 0.1  # s between looks whether the agent may be interrupted now
 ADMISSION_POLL = 0.05  # s between looks whether a voice has room
 HANG_UP_GRACE = 2.0  # s for the carrier to close the leg after it agreed to hang up
+TELLING = 3.0  # s a recogniser takes at most to tell the next word, or that the caller has finished
 FAREWELL = 5.0  # s for the agent's answer to CallEnded
 SHUTDOWN = "shutdown"  # the reason for an end that neither side of the call asked for
 
@@ -98,6 +99,7 @@ class Call:
         self._tick: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._n_silences = 0
+        self._told_by = 0.0  # loop time by which the recogniser has told what the caller is saying
         self._cast: Cast | None = None
         self._turn: Turn | None = None
         self._turn_task: asyncio.Task[Outcome] | None = None
@@ -319,9 +321,11 @@ class Call:
             return
         if isinstance(event, EndOfTurn):
             self.timeline.note("caller_said", text=event.text)
+        self._told_by = self._loop.time() + TELLING
         if not isinstance(event, SpeechStarted):
             self._n_silences = 0
-            self._stop_silence()
+            if self._silence is not None:
+                self._wait_for_caller()  # anew: it may have been a hum, which nobody answers
         decision = self._turns.hear(event, self._loop.time(), self._situation())
         self._act(decision, CallerSaid(event.text) if isinstance(event, EndOfTurn) else None)
 
@@ -384,7 +388,9 @@ class Call:
 
     def _caller_silent(self) -> None:
         self._silence = None
-        if self._turn is None and not self._cues:
+        if self._loop.time() < self._told_by:  # the caller is speaking, it seems
+            self._silence = self._loop.call_at(self._told_by, self._caller_silent)
+        elif self._turn is None and not self._cues:
             self._n_silences += 1
             self._cue(CallerSilent(self._options.silence, self._n_silences))
 

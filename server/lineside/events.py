@@ -81,7 +81,8 @@ class CallEnded:
     """The call is over; nothing said in answer is heard. For the agent's own book-keeping."""
 
     reason: str
-    """`caller` hung up, `agent` hung up, `lost`, `shutdown`, `error`."""
+    """`caller` or `agent` hung up; `lost` its leg; `never connected`; `no capacity`; `shutdown`; `error`; or the
+    carrier's own status where it was not completed, such as `busy`."""
     cut_off: CutOff | None = None
 
 

@@ -9,10 +9,9 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
-from calls.scenes import APOLOGY, Script, beset, listen, prose, record, spans, telling, words_of
+from calls.scenes import APOLOGY, Script, listen, prose, record, spans, telling, words_of
 from lineside.audio.formats import SILENCE
 from lineside.events import CallInfo
 from lineside.observe.timeline import Note
@@ -58,6 +57,8 @@ class Fault:
     """The voice is gone for as long as the turn lasts, so that the apology is heard."""
     silence: float = 1.0
     """The most s without sound that the caller is asked to bear."""
+    cut: int = 0
+    """How many words it can break off after all audio that came was sent to the carrier: those are told again."""
     voices: Sequence[str] = VOICES
     moments: Sequence[str] = MOMENTS
 

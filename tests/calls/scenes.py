@@ -32,7 +32,7 @@ UNSURE_MS = 45  # a word's edges share their windows with what is next to it
 
 
 def _words() -> list[str]:
-    """Words of four to eight letters that all sound apart, in a fixed order that mixes their lengths."""
+    """Words of four to nine letters that all sound apart, in a fixed order that mixes their lengths."""
     starts, middles, ends = ("ba", "de", "fi", "go", "ku", "la"), ("mi", "no", "pu", "", "ravi"), ("sa", "te", "vo")
     found: dict[tuple[int, ...], str] = {}
     for start, middle, end, last in product(starts, middles, ends, ("", "n", "r", "l", "k")):
@@ -218,7 +218,7 @@ def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[s
 
     Args:
         rate: of the tone voice.
-        strangers: words that must not sound; those that do count as missing order, and fail.
+        strangers: words that must not sound; an AssertionError names those that do.
     """
     words = words_of(text)
     place = {word: i for i, word in enumerate(words)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from itertools import pairwise
 
 import pytest
 
@@ -40,7 +40,7 @@ FAULTS = [
     # the audio
     Fault("slow first audio", {"first_audio_delay_s": 2.0}, silence=2.4, moments=["before", "mid"]),
     Fault("a stall of 2 s", {"stall_after_chunks": 0, "stall_s": 2.0}, silence=2.4, moments=["mid", "between", "held"]),
-    Fault("a stall", {"stall_after_chunks": 0}, once=True, silence=4.8),
+    Fault("a stall", {"stall_after_chunks": 0}, once=True, silence=4.8, cut=1),
     Fault("nothing but stalls", {"stall_after_chunks": 0}, apology=True, silence=8.7, moments=["mid", "between"]),
     Fault("bursts", {"burst": True}, silence=0.5, moments=["before", "held", "after"]),
     Fault("no audio once", {"zero_audio": True}, once=True, silence=4.8),
@@ -51,8 +51,11 @@ FAULTS = [
     Fault("closed with 1008", ends=1008, moments=["mid", "after"]),
     Fault("closed with 1009", ends=1009, moments=["mid", "held"]),
     Fault("closed with 1011", ends=1011, moments=["before", "mid"]),
-    *(Fault(f"lost after {n} frames", {"die_after_chunks": [n]}, moments=["before"]) for n in (0, 1, 2, 5, 11, 19)),
-    Fault("lost thrice", {"die_after_chunks": [4, 3, 5]}, moments=["before"]),
+    *(
+        Fault(f"lost after {n} frames", {"die_after_chunks": [n]}, cut=1, moments=["before"])
+        for n in (0, 1, 2, 5, 11, 19)
+    ),
+    Fault("lost thrice", {"die_after_chunks": [4, 3, 5]}, cut=3, moments=["before"]),
     Fault("nothing but deaths", {"die_after_chunks": 0}, apology=True, silence=2.0, moments=["between", "after"]),
     # what only one service knows
     Fault("an error", ends=1008, error="internal_error", voices=ELEVENLABS, moments=["before", "mid", "after"]),
@@ -70,7 +73,9 @@ FAULTS = [
     ),
     Fault("little late audio", {"elevenlabs.drain_after_close_s": 1.0}, voices=ELEVENLABS, moments=["mid", "after"]),
     Fault("no final", {"elevenlabs.close_race": "nothing"}, voices=ELEVENLABS, moments=["after"]),
-    Fault("late frames", {"late_frames_after_clear": 5, "cleared_delay_s": 0.5}, voices=["deepgram"], moments=["after"]),
+    Fault(
+        "late frames", {"late_frames_after_clear": 5, "cleared_delay_s": 0.5}, voices=["deepgram"], moments=["after"]
+    ),
 ]
 
 CELLS = [
@@ -92,10 +97,7 @@ async def test_whatever_goes_wrong_no_word_is_lost_and_the_call_goes_on(
 ) -> None:
     outcome = await cell(voice, fault, moment, rate)
     assert outcome.missing == ()
-    # In the first second all audio that came is with the carrier: a word that ends short there is told again, as is
-    # the word in which a turn was held.
-    n_cut = len(fault.switches["die_after_chunks"]) if fault.name.startswith("lost ") else moment == "held"
-    assert outcome.repeated <= REPEATS[voice] + n_cut
+    assert outcome.repeated <= REPEATS[voice] + fault.cut + (moment == "held")  # a word is told again that a hold cut
     assert outcome.silence <= fault.silence
     assert not outcome.apology or fault.apology
     assert outcome.apology or not (fault.apology and moment in ("before", "between"))
@@ -146,16 +148,17 @@ async def heard_next(sim: Simulation, call: PhoneCall, nth: int, text: str) -> l
 
 @pytest.mark.parametrize("first", ["deepgram", "elevenlabs"])
 @pytest.mark.parametrize(
-    ("fault", "silence"),
+    ("fault", "silence", "probed"),
     [
-        pytest.param(Fault("", {"refuse": [401]}, ends=0), 0.8, id="refused"),
-        pytest.param(Fault("", {"die_after_chunks": [9, 4, 3, 0]}), 1.6, id="deaths"),
-        pytest.param(Fault("", {"stall_after_chunks": [9, 2]}), 4.8, id="stalls"),
+        pytest.param(Fault("", {"refuse": [401]}, ends=0), 0.8, True, id="refused"),
+        pytest.param(Fault("", {"die_after_chunks": [9, 4, 3, 0]}), 1.6, False, id="deaths"),
+        pytest.param(Fault("", {"stall_after_chunks": [9, 0]}), 8.7, False, id="stalls"),
     ],
 )
 async def test_another_voice_goes_on_at_the_right_word_until_the_first_is_well(
-    first: str, fault: Fault, silence: float
+    first: str, fault: Fault, silence: float, probed: bool
 ) -> None:
+    """`probed`: nobody tries to reach the first voice until its penalty is over, so that one more turn goes by."""
     second = "elevenlabs" if first == "deepgram" else "deepgram"
     texts = [TEXT, OPENER, FOLLOWER, prose(4, first=36)]
     script = Script(*texts)
@@ -174,15 +177,11 @@ async def test_another_voice_goes_on_at_the_right_word_until_the_first_is_well(
         told = telling(b"".join(span.audio for span in played), TEXT)
         assert told.missing == ()
         assert told.repeated <= 5
-        assert max((b.at - a.end for a, b in zip(played, played[1:], strict=False)), default=0.0) <= silence
+        assert max((after.at - before.end for before, after in pairwise(played)), default=0.0) <= silence
         spoken = speakers(sim, since=0)
         assert (spoken[0], spoken[-1]) == (first, second)
-        given_up = max(note.at for note in sim.of(call, "provider_lost"))
-        while asyncio.get_running_loop().time() < record(sim).spoken[0].at + given_up + PENALTY:
-            await asyncio.sleep(1)
-        assert set(await heard_next(sim, call, 2, texts[1])) == {second}  # meanwhile the first opens its socket
+        await asyncio.sleep(PENALTY)
+        assert set(await heard_next(sim, call, 2, texts[1])) == {second if probed else first}
         assert set(await heard_next(sim, call, 3, texts[2])) == {first}
         assert set(await heard_next(sim, call, 4, texts[3])) == {first}
         assert dict(record(sim).breaches) == {}
-
-

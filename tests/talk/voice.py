@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WORD = re.compile(r"\S+")
@@ -43,11 +43,11 @@ FIGURES = (
 )
 
 _WORDS = re.compile(r"\w+")
-_ONES = _WORDS.findall(
+_ONES: Sequence[str] = _WORDS.findall(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 )
-_TENS = ("", "", *_WORDS.findall("twenty thirty forty fifty sixty seventy eighty ninety"))
+_TENS: Sequence[str] = ("", "", *_WORDS.findall("twenty thirty forty fifty sixty seventy eighty ninety"))
 _NAMES = _WORDS.findall(
     "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee cue are ess tee you vee doubleyou ex why zee"
 )

@@ -1,7 +1,10 @@
 """The load bench: the bare loop and Lineside under the same calls, one after the other, on the same machine.
 
 Every part is a process of its own: the provider stand-in, the server that is measured (alone on a core, where there is
-more than one), and the load generator. Needs Linux, whose /proc tells what a process has used.
+more than one), and the load generator. Needs Linux, which tells what another process has used.
+
+On a machine that is busy with other things the delays are theirs: the report's `waited for a core` shows it. There,
+run it with priority over them, as in `chrt -f 1 lineside bench`.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK)
         LinesideError: a process did not start, or a run failed.
     """
     if sys.platform != "linux":
-        raise LinesideError("the load bench needs Linux: it reads /proc")
+        raise LinesideError("the load bench needs Linux: it reads what other processes use")
     with tempfile.TemporaryDirectory() as folder, _cores() as core:
         bench = _Bench(calls, seconds, keys, core, folder)
         return Report(calls, seconds, [bench.round(backwards=n % 2 == 1) for n in range(rounds)])

@@ -74,6 +74,7 @@ class DeepgramLine:
         self._chars = Budget(deepgram_speak.CHARS_PER_MINUTE, 60 + MARGIN)
         self._born = self._heard_at = self._loop.time()
         self._deadline: asyncio.TimerHandle | None = None
+        self._clearing: asyncio.TimerHandle | None = None
         self.socket = ProviderSocket(
             "Deepgram",
             _url(options),
@@ -130,6 +131,9 @@ class DeepgramLine:
     async def close(self) -> None:
         """Say goodbye; the slot is free when the service has let go of the socket."""
         self._stop_waiting()
+        for timer in (self._deadline, self._clearing):
+            if timer is not None:
+                timer.cancel()
         await self.socket.close()
         self._leave()
 
@@ -180,7 +184,7 @@ class DeepgramLine:
             self._wire = SpeakWire()
         elif self._wire.unanswered:
             self.socket.send(self._wire.clear())
-            self._loop.call_later(CLEAR_TIMEOUT, self._check_cleared, self._wire.clears)
+            self._clearing = self._loop.call_later(CLEAR_TIMEOUT, self._check_cleared, self._wire.clears)
 
     def _watch(self) -> None:
         if self._deadline is None:
