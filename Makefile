@@ -11,7 +11,7 @@ call: $(VENV)/.installed
 	$(BIN)/lineside call --voice $(VOICE)
 
 test: check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -208,9 +208,11 @@ class Telling:
     missing: tuple[str, ...]
     """Words that were never heard whole, or were passed over."""
     repeated: int
-    """Words told again, in whole or in part."""
+    """Words told again."""
     most_at_once: int
     """The most words told again at one place."""
+    begun_again: int = 0
+    """Words cut short and told again at once, without a pause: what was sent of them could not be recalled."""
 
 
 def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[str] = ()) -> Telling:
@@ -228,7 +230,8 @@ def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[s
     whole = {each.word for each in heard if each.ms >= whole_ms(each.word, rate) - UNSURE_MS}
     missing = [word for word in words if word not in whole]
     # A word cut short and told again without a pause sounds like one that is too long.
-    again = [0, *(1 for each in heard if each.ms > whole_ms(each.word + ". ", rate) + UNSURE_MS)]
+    begun_again = sum(each.ms > whole_ms(each.word + ". ", rate) + UNSURE_MS for each in heard)
+    again = [0]
     for before, after in pairwise(heard):
         step = place[after.word] - place[before.word]
         if step > 1:
@@ -237,4 +240,4 @@ def telling(audio: bytes, text: str, *, rate: float = 1.0, strangers: Iterable[s
             again.append(1 - step)
         elif before.word not in whole:
             missing.append(before.word)
-    return Telling(tuple(missing), sum(again), max(again))
+    return Telling(tuple(missing), sum(again), max(again), begun_again)

@@ -213,4 +213,3 @@ class ProviderSocket:
                 while self._outbox:
                     await socket.send(self._outbox.popleft())
                 self._filled.clear()
-
