@@ -35,7 +35,7 @@ def encode(pcm: NDArray[np.int16] | bytes) -> bytes:
         if len(pcm) % 2:
             raise LocalProtocolError(f"16-bit PCM must have an even number of bytes, got {len(pcm)}")
         pcm = np.frombuffer(pcm, "<i2")
-    return audioop.lin2ulaw(np.ascontiguousarray(pcm, np.int16), 2)
+    return audioop.lin2ulaw(np.ascontiguousarray(pcm, np.int16).data, 2)
 
 
 def decode(audio: bytes) -> NDArray[np.int16]:

@@ -44,7 +44,7 @@ SERVERS: Mapping[str, Server] = {
 }
 
 
-def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK) -> Report:
+def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK, voice: str = "deepgram") -> Report:
     """Measure every server under so many calls at once.
 
     Args:
@@ -52,6 +52,7 @@ def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK)
         seconds: of talk that are measured; connecting and the first answers come before.
         rounds: each measures all servers, in turns of order, so that a drift of the machine's speed cancels out.
         keys: the answers that callers ask for, see `lineside.bench.script`.
+        voice: whose protocol Lineside speaks to the provider; the bare loop speaks Deepgram's.
 
     Raises:
         LinesideError: a process did not start, or a run failed.
@@ -59,7 +60,7 @@ def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK)
     if sys.platform != "linux":
         raise LinesideError("the load bench needs Linux: it reads what other processes use")
     with tempfile.TemporaryDirectory() as folder, _cores() as core:
-        bench = _Bench(calls, seconds, keys, core, folder)
+        bench = _Bench(calls, seconds, keys, core, folder, voice)
         return Report(calls, seconds, [bench.round(backwards=n % 2 == 1) for n in range(rounds)])
 
 
@@ -88,11 +89,16 @@ class _Bench:
     core: int | None
     folder: str
     """Where the processes run: no `.env` and no configuration of the user's is there."""
+    voice: str = "deepgram"
 
     def round(self, *, backwards: bool) -> Round:
         order = sorted(SERVERS, key=list(SERVERS).index, reverse=backwards)
         measured = {name: self._measure(SERVERS[name]) for name in order}
         return {name: measured[name] for name in SERVERS}
+
+    @property
+    def _voice(self) -> list[str]:
+        return ["--voice", self.voice]
 
     def _measure(self, server: Server) -> Figures:
         """One server, from its start to its end; the provider is new each time, too."""
@@ -100,7 +106,7 @@ class _Bench:
         core = [] if self.core is None else ["--core", str(self.core)]
         with (
             self._process(["lineside.standin.provider", "--voice", "tone"], environment) as (_, provider),
-            self._process([server.module, "--provider", provider, *core], environment) as (pid, address),
+            self._process([server.module, "--provider", provider, *core, *self._voice], environment) as (pid, address),
         ):
             return self._load(server.url.format(address=address), pid, environment)
 

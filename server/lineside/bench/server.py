@@ -13,7 +13,7 @@ from lineside.app import asgi
 from lineside.bench.script import Talker
 from lineside.bench.serving import HOST, arguments, serve
 from lineside.settings import LinesideSettings, Settings
-from lineside.settings_providers import DeepgramSettings
+from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings
 from lineside.web.serving import config
 
 MOST_CALLS = 10_000  # the load decides how many there are
@@ -23,8 +23,9 @@ def main() -> None:
     """Run as this process until stdin ends."""
     given = arguments("Lineside, to be measured")
     settings = Settings(
-        LinesideSettings(voice="deepgram", allow_plain=True, calls_max=MOST_CALLS, calls_waiting_max=MOST_CALLS),
+        LinesideSettings(voice=given.voice, allow_plain=True, calls_max=MOST_CALLS, calls_waiting_max=MOST_CALLS),
         deepgram=DeepgramSettings(api_key=SecretStr("bench"), base_url=given.provider, max_connections=MOST_CALLS),
+        elevenlabs=ElevenLabsSettings(api_key=SecretStr("bench"), base_url=given.provider, voice_id="bench"),
     )
     serve(config(asgi(Talker, settings), HOST, given.port), core=given.core)
 

@@ -14,11 +14,12 @@ HOST = "127.0.0.1"
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The command line of a measured server: `port`, `provider` and `core`."""
+    """The command line of a measured server: `port`, `provider`, `core` and `voice`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free (default)")
     parser.add_argument("--provider", required=True, help="the provider stand-in, as ws://host:port")
     parser.add_argument("--core", type=int, help="run on this processor core only")
+    parser.add_argument("--voice", default="deepgram", help="whose protocol to speak, where there is a choice")
     return parser.parse_args()
 
 

@@ -156,6 +156,7 @@ def bench(
     calls: Annotated[int, typer.Option(help="Calls at a time.")] = 50,
     seconds: Annotated[float, typer.Option(help="Length of each run.")] = 20.0,
     rounds: Annotated[int, typer.Option(help="Runs of each server.")] = 1,
+    voice: Annotated[str, typer.Option(help="As for `call`: whose protocol Lineside speaks.")] = "deepgram",
     resampler: Annotated[bool, typer.Option("--resampler", help="Measure the resampler instead.")] = False,
 ) -> None:
     """Lineside beside a bare loop under the same paced calls, in one run."""
@@ -165,4 +166,4 @@ def bench(
     if resampler:
         command.resampler()
     else:
-        command.load(calls, seconds, rounds)
+        command.load(calls, seconds, rounds, voice)

@@ -8,9 +8,9 @@ from lineside.bench import load as load_bench
 from lineside.bench import resampler as resampler_bench
 
 
-def load(calls: int, seconds: float, rounds: int) -> None:
+def load(calls: int, seconds: float, rounds: int, voice: str) -> None:
     """Lineside beside a bare loop."""
-    Console().print(load_bench.run(calls, seconds, rounds).table())
+    Console().print(load_bench.run(calls, seconds, rounds, voice=voice).table())
 
 
 def resampler() -> None:

@@ -53,7 +53,7 @@ class Rendering:
                 case "mulaw":
                     self._encoded[encoding, rate] = mulaw.encode(pcm)
                 case "alaw":
-                    self._encoded[encoding, rate] = audioop.lin2alaw(np.ascontiguousarray(pcm), 2)
+                    self._encoded[encoding, rate] = audioop.lin2alaw(np.ascontiguousarray(pcm).data, 2)
         return self._encoded[encoding, rate]
 
 
