@@ -25,6 +25,7 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from lineside.carriers.twilio_rest import Account
 from lineside.errors import SettingsError
+from lineside.link.provider_socket import LOOPBACK
 from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings, VoiceSettings
 from lineside.settings_source import ENV_FILE, FromFile
 from lineside.wire.signature import public_url
@@ -32,7 +33,6 @@ from lineside.wire.token import MAX_TEXT, MIN_SECRET
 from lineside.wire.twilio import is_sid
 
 TOML_FILE = "config/lineside.toml"
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_SHOWN = 80  # characters of a bad value
 
 _SECRET = re.compile("token|secret|key|accounts")  # settings whose values are not shown

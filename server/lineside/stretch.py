@@ -180,7 +180,7 @@ class Stretch:
             if self._playout.finished:
                 times.append(self._playout.over_by(now))
             wait = self._options.feed.wait(
-                waiting=self._ledger.unsaid > 0, in_hand=self._in_hand(now), unflushed=self._unflushed()
+                waiting=self._text_waits(), in_hand=self._in_hand(now), unflushed=self._unflushed()
             )
             if wait is not None:
                 times.append(now + max(wait, 0.02))

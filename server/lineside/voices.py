@@ -21,9 +21,9 @@ from lineside.speech.deepgram import DeepgramOptions, DeepgramVoice
 from lineside.speech.elevenlabs import ElevenLabsOptions, ElevenLabsVoice
 from lineside.speech.elevenlabs_stream import ElevenLabsStreamVoice
 from lineside.speech.governor import Governor
+from lineside.web.voice import RINGING
 from lineside.wire.elevenlabs import VoiceOptions
 
-RINGING = 8.0  # s; the carrier waits 15 for the webhook's answer
 LOCAL_VOICE_START = 20.0  # s for the local voice's process to say where it listens; it renders nothing before
 _Values = TypeVar("_Values", DeepgramValues, ElevenLabsValues)
 
