@@ -75,3 +75,13 @@ def test_effort_tells_how_long_a_voice_speaks(kind: str) -> None:
         took += len(Voice(random.Random(seed).randrange(1000), 1.0).speak(text, 0, len(text)).audio) / 8000
         told += effort(text) / LETTERS_PER_S
     assert told == pytest.approx(took, rel=0.05)
+
+
+def test_signs_of_a_pause_are_nearly_silent_where_pauses_are_not_counted() -> None:
+    def sounds(text: str) -> float:
+        return sum(each.mean for each in efforts(text, silences=False))
+
+    assert sounds("ab") == effort("ab")
+    assert sounds("10:15 for $9") == effort("10:15 for $9")
+    assert sounds("ab, cd. ") < sounds("ab cd") + 3 < effort("ab, cd. ")
+    assert sounds("ab. ") == sounds("ab.")  # the sound is over with the word

@@ -18,13 +18,10 @@ from lineside.talk.ledger import (
     BREATH,
     BYTES_PER_MS,
     BYTES_PER_S,
-    PACE_MARGIN,
-    SLOW,
-    TYPICAL_CHARS_PER_S,
     Ledger,
-    Pace,
     Piece,
 )
+from lineside.talk.pace import PACE_MARGIN, SLOW, TYPICAL_CHARS_PER_S, Pace
 
 from .voice import LAST, TEXTS, WORD, Voice, figures, prose
 
@@ -32,6 +29,12 @@ WORD_END = re.compile(rb"[\x80-\xff]")
 
 
 # -- what the voice spoke ---------------------------------------------------------------------------------------
+
+
+def interruptible_at(ledger: Ledger, position: int) -> bool:
+    piece = ledger.piece_at(position)
+    assert piece is not None
+    return piece.interruptible
 
 
 def spoken_words(audio: bytes) -> list[int]:
@@ -74,11 +77,21 @@ def say_all(ledger: Ledger, most: int = 2000) -> str:
     return said
 
 
-def measured_pace(seed: int, rate: float) -> Pace:
+def mulaw_of(audio: bytes) -> bytes:
+    """A synthetic voice's audio as it would sound: loud during words, silent between them."""
+    return audio.translate(bytes([0xFF] + [0x10] * 255))
+
+
+def measured_pace(seed: int, rate: float, *, pauses: bool = False) -> Pace:
     pace, voice = Pace(), Voice(seed, rate)
     for n in range(3):
         text = "".join(prose(seed * 7 + n, 3))
-        pace.measured(effort(text), len(voice.speak(text, 0, len(text)).audio))
+        ledger = ledger_of(text, pace=pace)
+        say_all(ledger)
+        ledger.flushed()
+        audio = voice.speak(text, 0, len(text)).audio
+        ledger.received(mulaw_of(audio) if pauses else len(audio))
+        ledger.segment_done()
     return pace
 
 
@@ -297,7 +310,7 @@ def test_an_answer_without_a_flush_changes_nothing() -> None:
 def test_nothing_is_heard_of_nothing() -> None:
     assert Ledger().cut(0) == CutOff("", "", 0)
     assert Ledger().cut(800) == CutOff("", "", 100)
-    assert Ledger().interruptible_at(0)
+    assert Ledger().piece_at(0) is None
 
 
 def test_at_the_end_of_an_answered_flush_all_its_text_was_heard() -> None:
@@ -364,7 +377,7 @@ def test_the_account_of_lines_apart_has_the_agents_own_words() -> None:
     assert ledger.cut(7_999) == CutOff("", "A.**B**.", 999)
     assert ledger.cut(8_000) == CutOff("A.", "**B**.", 1000)
     assert ledger.cut(16_000) == CutOff("A.**B**.", "", 2000)
-    assert [ledger.interruptible_at(at) for at in (7_999, 8_000)] == [True, False]
+    assert [interruptible_at(ledger, at) for at in (7_999, 8_000)] == [True, False]
     assert ledger.restart_point(sent=8_000) == 16_000
 
 
@@ -569,16 +582,20 @@ class Errors:
         return sum(least <= words <= most for words in self.words) / len(self.words)
 
 
-def errors(kind: str, n_sentences: int, *, answered: bool, pace: bool) -> Errors:
+def errors(kind: str, n_sentences: int, *, answered: bool, pace: bool, pauses: bool = False) -> Errors:
+    """
+    Args:
+        pauses: they are silent, and can be told from speech.
+    """
     words: list[int] = []
     for seed in range(60):
         rate = random.Random(seed).uniform(0.7, 1.4)
         text = "".join(TEXTS[kind](seed, n_sentences))
         speech = Voice(seed, rate).speak(text, 0, len(text))
-        ledger = ledger_of(text, pace=measured_pace(seed, rate) if pace else None)
+        ledger = ledger_of(text, pace=measured_pace(seed, rate, pauses=pauses) if pace else None)
         say_all(ledger)
         ledger.flushed()
-        ledger.received(len(speech.audio))
+        ledger.received(mulaw_of(speech.audio) if pauses else len(speech.audio))
         if answered:
             ledger.segment_done()
         ends, spoken = [word.end() for word in WORD.finditer(text)], spoken_by(speech.audio)
@@ -618,6 +635,107 @@ def test_in_an_unanswered_flush_it_hardly_ever_claims_a_word_too_many(kind: str,
     found = errors(kind, 4, answered=False, pace=pace)
     assert found.most <= 1
     assert found.share(1) <= 0.003
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_sentences", "answered", "within_two"),
+    [
+        ("prose", 2, True, 0.99),
+        ("prose", 2, False, 0.92),
+        ("prose", 4, True, 0.97),
+        ("prose", 4, False, 0.78),
+        ("mixed", 2, True, 0.92),
+        ("mixed", 2, False, 0.85),
+        ("mixed", 4, True, 0.78),
+        ("mixed", 4, False, 0.73),
+        ("figures", 4, True, 0.64),
+        ("figures", 4, False, 0.66),
+    ],
+)
+def test_where_pauses_can_be_told_from_speech_it_claims_fewer_words_too_many(
+    kind: str, n_sentences: int, answered: bool, within_two: float
+) -> None:
+    found = errors(kind, n_sentences, answered=answered, pace=True, pauses=True)
+    assert found.most <= (1 if kind == "prose" else 2)
+    assert found.share(1) <= (0.0005 if kind == "prose" else 0.006)
+    assert found.share(-2, 2) >= within_two
+
+
+def test_silence_says_nothing_of_how_far_speech_came() -> None:
+    """Two sentences with a pause of 2 s between them, and a place at the pause's end: the second has not begun."""
+    loud, pause = bytes([0x10]) * BYTES_PER_S, bytes([0xFF]) * 2 * BYTES_PER_S
+    heard = []
+    for audio in (loud + pause + loud + pause[:800], 4 * BYTES_PER_S):
+        ledger = ledger_of("aaaa bbbb. aaaa bbbb. ")
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(audio)
+        ledger.segment_done()
+        heard.append([ledger.cut(at).heard for at in (1 * BYTES_PER_S + 1600, int(2.9 * BYTES_PER_S))])
+    told, unknown = heard
+    assert told[0] == told[1] == "aaaa"
+    assert unknown[0] != unknown[1]
+
+
+def test_a_voice_whose_pauses_are_not_silent_is_measured_by_all_of_its_audio() -> None:
+    pace = Pace()
+    loud, quiet = bytes([0x10]) * 8000, bytes([0xFF]) * 800
+    for audio in (loud + quiet + loud + quiet, loud + quiet + loud, loud + quiet + loud + quiet, loud):
+        ledger = ledger_of("aaaa bbbb. aaaa bbbb. ", pace=pace)
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(audio)
+        ledger.segment_done()
+        assert pace.sounding.known == (audio.count(quiet) == 2)  # a pause for each sentence
+
+
+def test_audio_that_was_dropped_has_no_part_in_what_was_heard() -> None:
+    loud, quiet = bytes([0x10]), bytes([0xFF])
+    heard = []
+    for dropped in (b"", quiet * 4000, loud * 100 + quiet * 4000 + loud):
+        pace = Pace()
+        pace.sounding.measured(100, 50_000)
+        ledger = ledger_of("aaaa bbbb. aaaa bbbb. aaaa bbbb. ", pace=pace)
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(loud * 4000 + dropped)
+        ledger.restart(4000)
+        say_all(ledger)
+        ledger.flushed()
+        ledger.received(loud * 12_000)
+        heard.append([ledger.cut(at).heard for at in range(0, 16_000, 100)])
+    assert heard[0] == heard[1] == heard[2]
+
+
+# -- where words end -----------------------------------------------------------------------------------------------
+
+
+def test_with_timings_a_word_ends_where_its_last_character_does() -> None:
+    ledger = ledger_of("Hi you. ")
+    say_all(ledger)
+    ledger.aligned(Aligned("Hi you.", (50, 100, 150, 200, 300, 400, 500), (100, 150, 200, 300, 400, 500, 700)))
+    ends = [150 * BYTES_PER_MS, 700 * BYTES_PER_MS]
+    for after in range(-100, 6000, 50):
+        for upto in range(after, 6000, 250):
+            expected = next((end for end in ends if after < end <= upto), None)
+            assert ledger.word_end(max(0, after), upto) == (expected if after >= 0 else ledger.word_end(0, upto))
+
+
+def test_in_an_answered_flush_words_end_at_their_share_of_the_effort() -> None:
+    ledger = ledger_of("aaaa bbbb 4711 dddd ")
+    say_all(ledger)
+    ledger.flushed()
+    ledger.received(20_000)
+    assert ledger.word_end(0, 20_000) is None  # not yet
+    ledger.segment_done()
+    found, at = [], 0
+    while (end := ledger.word_end(at, 20_000)) is not None:
+        found.append(end)
+        at = end
+    whole = effort("aaaa bbbb 4711 dddd ")
+    assert found == [
+        int(effort(text) / whole * 20_000) for text in ("aaaa", "aaaa bbbb", "aaaa bbbb 4711", "aaaa bbbb 4711 dddd")
+    ]
 
 
 # -- whatever happens ----------------------------------------------------------------------------------------------
@@ -693,7 +811,7 @@ def test_whatever_happens_the_heard_text_is_whole_words_from_the_start_and_only_
             assert account.heard_ms == position // BYTES_PER_MS
             longest = len(account.heard)
             assert 0 <= ledger.word_start(position) <= position
-            assert ledger.interruptible_at(position) in (True, False)
+            assert (ledger.piece_at(position) is None) == (not pieces)
         assert ledger.unsaid >= 0
         assert ledger.unflushed >= 0 or event[0] == "aligned"
         assert ledger.owed >= 0
@@ -761,7 +879,7 @@ def test_each_piece_says_whether_it_may_be_interrupted() -> None:
         ledger.flushed()
         ledger.received(8000)
         ledger.segment_done()
-    assert [ledger.interruptible_at(at) for at in (0, 7999, 8000, 15_999, 16_000, 24_000)] == [
+    assert [interruptible_at(ledger, at) for at in (0, 7999, 8000, 15_999, 16_000, 24_000)] == [
         False,
         False,
         True,
@@ -774,7 +892,7 @@ def test_each_piece_says_whether_it_may_be_interrupted() -> None:
 def test_before_any_audio_the_first_piece_says_whether_it_may_be_interrupted() -> None:
     ledger = Ledger()
     ledger.add(Piece("Listen. ", "Listen. ", interruptible=False))
-    assert not ledger.interruptible_at(0)
+    assert not interruptible_at(ledger, 0)
 
 
 # -- after a loss: where to cut and where to go on -----------------------------------------------------------------

@@ -18,6 +18,15 @@ with warnings.catch_warnings():
     import audioop
 
 
+def louder_than(magnitude: int) -> bytes:
+    """A table for `bytes.translate`: 0 for samples below a magnitude, 1 for the others.
+
+    Args:
+        magnitude: the code without its sign, 0 for silence to 127 for full scale; 16 codes a factor of two.
+    """
+    return bytes((~code & 0x7F) >= magnitude for code in range(256))  # the codes are sent inverted, the sign on top
+
+
 def encode(pcm: NDArray[np.int16] | bytes) -> bytes:
     """Compress linear PCM to mu-law.
 

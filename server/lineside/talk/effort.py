@@ -21,6 +21,10 @@ for the letters of what is said in its place, or for the letters that its silenc
 
 None of it is certain; so each has a variance too, in the square of the unit: voices stretch words by a tenth and pauses
 by half, and from the fourth digit on a number may be read digit by digit, in pairs, or as one.
+
+Where pauses are told from speech by its sound, they are no part of the effort: signs of a pause count for the word
+before them, which is drawn out, and white space behind them for nothing. What is left is more certain, but for where
+one word ends and the next begins.
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ class Effort(NamedTuple):
 _LETTER = Effort(1, 0.05)
 _KINDS = {
     "space": Effort(0.1, 0),
+    "gap": _LETTER,
+    "blank": _LETTER,
     "number": Effort(6, 60),
     "digits": Effort(6, 3),
     "clock": Effort(3.5, 3),
@@ -51,8 +57,10 @@ _KINDS = {
     "kana": Effort(2, 0.1),
     "syllable": Effort(3.5, 0.4),
 }
+_SOUNDS = _KINDS | {"pause": Effort(1.5, 2), "stop": Effort(1.5, 2), "gap": Effort(0, 0), "blank": Effort(1, 0.3)}
 _KIND = re.compile(
     r"""(?P<space>(?<=\s)\s)
+    |(?P<gap>(?<=[,;:—–،؛、，；：.?!…。！？؟])\s)
     |(?P<number>(?<=\d{3})\d)
     |(?P<digits>(?<=\d\d)\d|(?<=\d)\d(?=\d)|\d(?=\d\d))
     |(?P<clock>\d(?=\d?[:/]\d)|(?<=\d[:/])\d|(?<=\d[:/]\d)\d)
@@ -64,18 +72,24 @@ _KIND = re.compile(
     |(?P<pause>[,;:—–،؛、，；：]|(?<=\d)-(?=\d)|(?<=\s)-(?=\s))
     |(?P<stop>[.?!…。！？।؟](?![.?!…。！？])|(?<![\s.?!…,;:。！？、，；：])\n)
     |(?P<kana>[\u3041-\u30ff])
+    |(?P<blank>\s)
     |(?P<syllable>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7a3])
     """,
     re.VERBOSE,
 )
 
 
-def efforts(text: str) -> Iterator[Effort]:
-    """The effort of each character of `text`."""
+def efforts(text: str, *, silences: bool = True) -> Iterator[Effort]:
+    """The effort of each character of `text`.
+
+    Args:
+        silences: count those that signs of punctuation stand for.
+    """
+    kinds = _KINDS if silences else _SOUNDS
     at = 0
     for match in _KIND.finditer(text):
         yield from (_LETTER for _ in range(at, match.start()))
-        yield from (_KINDS[match.lastgroup or ""] for _ in match.group())
+        yield from (kinds[match.lastgroup or ""] for _ in match.group())
         at = match.end()
     yield from (_LETTER for _ in range(at, len(text)))
 

@@ -3,7 +3,8 @@
 The ledger joins two rulers: characters of the text given to the provider, and bytes of the audio that came back
 (mu-law, 8 kHz). Anchors pin one to the other where we know it: at the end of an answered flush, or at each character
 where the provider tells timings. Between two anchors text is spread by the effort of speaking it; beyond the last one
-it is reckoned from the pace of this voice so far.
+it is reckoned from the pace of this voice so far. Pauses are left out of both rulers where the voice's own sound tells
+them from speech.
 
 Where it must guess, the ledger claims less than was heard, and on a restart goes back rather too far than not far
 enough: a word told twice is a smaller fault than one never told. It counts a word only when it would have been spoken
@@ -13,73 +14,26 @@ even if the text up to its end took `DOUBT` standard deviations longer than is l
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import sqrt
 
 from lineside.events import Aligned, CutOff
 from lineside.talk.effort import efforts
+from lineside.talk.pace import Pace as Pace
+from lineside.talk.pace import Rate
+from lineside.talk.ruler import ONSET, Ruler
+from lineside.talk.sound import Sound
+from lineside.talk.wording import Piece as Piece
+from lineside.talk.wording import Wording
 
 BYTES_PER_S = 8000
 BYTES_PER_MS = 8
-TYPICAL_CHARS_PER_S = 17.0  # small letters; 15 written characters of English prose a second, 1.14 of effort each
-SLOW = 0.7  # of the typical pace: the slowest speaking rate that the voices we know can be set to
-UNSURE = 40.0  # characters; a slow voice is reckoned with until much more than these were measured
-PACE_MARGIN = 0.95  # of a pace: how well it is known; that words differ is `DOUBT`'s matter
 BREATH = 0.3  # s before the first word of a text, at most
 LEAD_IN = 0.15  # s before the first word of a text, usually
-DOUBT = 2.0  # standard deviations; text that takes longer than that before a word is one case in forty
+SURER = 2.5  # standard deviations where sound alone is measured, which is less uncertain: one case in a hundred
 
-_WORD = re.compile(r"\S+")
 _SPACE = re.compile(r"\s+")
-
-
-class Pace:
-    """How fast a voice speaks, measured over whole flushed segments. One for each call and voice.
-
-    Characters are counted by the effort of speaking them: a digit is several, see `effort`.
-    """
-
-    def __init__(self) -> None:
-        self._chars = 0.0
-        self._bytes = 0.0
-
-    def measured(self, chars: float, n_bytes: int) -> None:
-        """Learn from a segment whose text and audio are both known. Short ones say little and weigh little."""
-        if chars > 0 and n_bytes > 0:
-            self._chars = self._chars * 0.8 + chars
-            self._bytes = self._bytes * 0.8 + n_bytes
-
-    @property
-    def chars_per_s(self) -> float:
-        """The likely pace."""
-        return self._chars / self._bytes * BYTES_PER_S if self._bytes else TYPICAL_CHARS_PER_S
-
-    @property
-    def at_least(self) -> float:
-        """A pace, in characters a second, that the voice is hardly ever below."""
-        seconds = self._bytes / BYTES_PER_S + UNSURE / (TYPICAL_CHARS_PER_S * SLOW)
-        return (self._chars + UNSURE) / seconds * PACE_MARGIN
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of text: the agent's own words, and what the provider was given to speak in their place."""
-
-    source: str
-    spoken: str
-    interruptible: bool = True
-    apart: bool = False
-    """It does not go on what was before: the provider is given a space between them if the texts have none."""
-
-
-@dataclass(slots=True)
-class _Placed:
-    piece: Piece
-    start: int  # characters of spoken text before it, and before it the space that keeps it apart
-    source_start: int
 
 
 class Ledger:
@@ -87,18 +41,15 @@ class Ledger:
 
     def __init__(self, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
-        self._pieces: list[_Placed] = []
-        self._starts: list[int] = []
-        self._word_starts: list[int] = []  # in the spoken text; no word spans two pieces
-        self._word_ends: list[int] = []
-        self._spoken = ""
-        self._effort = [0.0]  # of speaking all before each character, and ...
-        self._variance = [0.0]  # ... how uncertain it is
-        self._source = ""
+        self._wording = Wording()
+        self._ruler = Ruler()  # for all audio
+        self._sounds_ruler = Ruler(SURER, ONSET)  # for sound alone
+        self._sound = Sound()
         self._said = 0  # characters handed to the provider
         self._received = 0  # bytes of audio
         self._chars: list[int] = [0]  # anchors: the character that begins ...
         self._bytes: list[int] = [0]  # ... at this byte
+        self._by_sound: list[bool] = [False]  # what lies between it and the one before is measured by its sound
         self._flushes: deque[int] = deque()  # ends of the text of unanswered flushes
         self._begun = 0  # byte at which the audio of the present utterance begins
         self._aligned: int | None = None  # characters that the provider's own timings covered, if it gives any
@@ -112,27 +63,14 @@ class Ledger:
 
     def add(self, piece: Piece) -> None:
         """Text of the turn, in order, before it is handed to the provider."""
-        touches = self._spoken[-1:].strip() and piece.spoken[:1].strip()
-        space = " " if piece.apart and touches else ""
-        self._starts.append(len(self._spoken))
-        self._append(space)
-        self._pieces.append(_Placed(piece, len(self._spoken), len(self._source)))
-        for word in _WORD.finditer(piece.spoken):
-            self._word_starts.append(len(self._spoken) + word.start())
-            self._word_ends.append(len(self._spoken) + word.end())
-        self._append(piece.spoken)
-        self._source += piece.source
-
-    def _append(self, spoken: str) -> None:
-        self._spoken += spoken
-        for each in efforts(spoken):
-            self._effort.append(self._effort[-1] + each.mean)
-            self._variance.append(self._variance[-1] + each.variance)
+        spoken = self._wording.add(piece)
+        self._ruler.append(efforts(spoken))
+        self._sounds_ruler.append(efforts(spoken, silences=False))
 
     @property
     def text(self) -> str:
         """All text of the turn so far, in the agent's own words."""
-        return self._source
+        return self._wording.source
 
     @property
     def said_to(self) -> int:
@@ -142,24 +80,16 @@ class Ledger:
     @property
     def length(self) -> int:
         """Characters of spoken text in all."""
-        return len(self._spoken)
+        return len(self._wording.spoken)
 
     @property
     def unsaid(self) -> int:
         """Characters that were not handed to the provider yet."""
-        return len(self._spoken) - self._said
+        return len(self._wording.spoken) - self._said
 
     def next_text(self, most: int) -> str:
         """The next text for the provider: the rest of a piece, cut at a word if it is over `most` characters."""
-        if self._said >= len(self._spoken):
-            return ""
-        at = bisect_right(self._starts, self._said)
-        end = self._starts[at] if at < len(self._starts) else len(self._spoken)
-        if end - self._said > most:
-            end = self._said + most
-            spaces = (at for at in range(end, self._said + 1, -1) if self._spoken[at - 1].isspace())
-            end = next(spaces, end)
-        return self._spoken[self._said : end]
+        return self._wording.next_text(self._said, most)
 
     def said(self, text: str) -> None:
         """`text` was handed to the provider."""
@@ -179,19 +109,23 @@ class Ledger:
         """Seconds of audio that flushed text should still bring."""
         if not self._flushes:
             return 0.0
-        effort = self._effort[self._flushes[-1]] - self._effort[self._chars[-1]]
+        effort = self._ruler.length(self._chars[-1], self._flushes[-1])
         return max(0.0, effort / self._pace.chars_per_s - (self._received - self._bytes[-1]) / BYTES_PER_S)
 
     def seconds(self, chars: int) -> float:
         """How long the last `chars` characters that were handed to the provider are likely to take."""
-        effort = self._effort[self._said] - self._effort[max(0, self._said - chars)]
-        return effort / self._pace.chars_per_s
+        return self._ruler.length(max(0, self._said - chars), self._said) / self._pace.chars_per_s
 
     # -- audio -------------------------------------------------------------------------------------
 
-    def received(self, n_bytes: int) -> None:
-        """Audio came."""
-        self._received += n_bytes
+    def received(self, audio: bytes | int) -> None:
+        """Audio came; or so many bytes of which nothing more is known."""
+        if isinstance(audio, int):
+            self._sound.add_unknown(audio)
+            self._received += audio
+        else:
+            self._sound.add(audio)
+            self._received += len(audio)
 
     def aligned(self, timing: Aligned) -> None:
         """The provider told when characters are spoken. Characters it made up or left out are passed over."""
@@ -199,9 +133,9 @@ class Ledger:
         for char, start, end in zip(timing.text, timing.starts_ms, timing.ends_ms, strict=True):
             if char.isspace():
                 continue
-            if space := _SPACE.match(self._spoken, position):
+            if space := _SPACE.match(self._wording.spoken, position):
                 position = space.end()  # services shorten it
-            found = self._spoken.find(char, position, min(position + 8, self._said))
+            found = self._wording.spoken.find(char, position, min(position + 8, self._said))
             if found < 0:
                 continue
             self._anchor(found, self._begun + start * BYTES_PER_MS)
@@ -212,8 +146,10 @@ class Ledger:
     @property
     def next_word_takes(self) -> float:
         """Seconds of audio after which the next word to be handed over counts as spoken."""
-        word = bisect_right(self._word_ends, self._said)
-        return self._latest(self._said, self._word_ends[word]) if word < len(self._word_ends) else 0.0
+        word = bisect_right(self._wording.word_ends, self._said)
+        if word == len(self._wording.word_ends):
+            return 0.0
+        return BREATH + self._ruler.most(self._said, self._wording.word_ends[word]) / self._pace.at_least
 
     def segment_done(self) -> None:
         """The oldest flush was answered: its text and all audio so far end together."""
@@ -227,23 +163,38 @@ class Ledger:
 
     def _settle(self, char: int) -> None:
         begun, at = self._chars[-1], self._bytes[-1]
+        by_sound = False
         if self._aligned is None:
-            self._pace.measured(self._effort[char] - self._effort[begun], self._received - at)
+            self._pace.measured(self._ruler.length(begun, char), self._received - at)
+            by_sound = self._pauses_show(begun, char)
+            if by_sound:
+                self._pace.sounding.measured(self._sounds_ruler.length(begun, char), self._sounding(at, self._received))
         else:
             self._aligned = max(self._aligned, char)  # what had no timing until now gets none
             while self._bytes[-1] > self._received and self._chars[-1] <= char:
                 self._forget_anchor()  # timings are rounded: this one lies behind the audio's end
-        self._anchor(char, self._received)
+        self._anchor(char, self._received, by_sound=by_sound)
 
-    def _anchor(self, char: int, position: int) -> None:
+    def _pauses_show(self, begun: int, char: int) -> bool:
+        """Whether this voice pauses between the sentences of a text whose audio has all come, so that one can tell."""
+        n_stops = self._wording.stops(begun, char)
+        n_pauses = self._sound.pauses(self._bytes[-1], self._received)
+        if n_stops > n_pauses:
+            self._pace.sounding = Rate()  # its silence is not silent: what was learnt of it does not hold
+            return False
+        return n_pauses > 0 or self._pace.sounding.known
+
+    def _anchor(self, char: int, position: int, *, by_sound: bool = False) -> None:
         last = (self._chars[-1], self._bytes[-1])
         if char >= last[0] and position >= last[1] and (char, position) != last:
             self._chars.append(char)
             self._bytes.append(position)
+            self._by_sound.append(by_sound)
 
     def _forget_anchor(self) -> None:
         self._chars.pop()
         self._bytes.pop()
+        self._by_sound.pop()
 
     # -- what was heard ----------------------------------------------------------------------------
 
@@ -257,13 +208,13 @@ class Ledger:
         if after < len(self._bytes):
             end = self._chars[after]
             share = (position - at) / (self._bytes[after] - at)
-            effort = share * (self._effort[end] - self._effort[char])
+            effort = share * self._ruler.length(char, end)
         elif self._aligned is not None:
             return char
         else:
             end = self._unanswered
             effort = (position - at) / BYTES_PER_S * self._pace.chars_per_s
-        return max(char, min(end, bisect_right(self._effort, self._effort[char] + effort) - 1))
+        return max(char, min(end, self._ruler.place(char, effort)))
 
     @property
     def _unanswered(self) -> int:
@@ -274,79 +225,57 @@ class Ledger:
         """How many words had surely been spoken to their end at a byte of audio."""
         after = bisect_right(self._bytes, position)
         char, at = self._chars[after - 1], self._bytes[after - 1]
-        known = bisect_right(self._word_ends, char)
+        known = bisect_right(self._wording.word_ends, char)
         if after < len(self._bytes):
-            end = self._chars[after]
-            share = _share(position - at, self._bytes[after] - at)
-            return self._count(known, end, lambda word_end: self._latest_share(char, word_end, end) <= share)
+            end, n_bytes = self._chars[after], self._bytes[after] - at
+            ruler, share = self._ruler, _share(position - at, n_bytes)
+            if self._by_sound[after]:
+                ruler = self._sounds_ruler
+                share = self._sounding(at, position) / max(1, self._sounding(at, at + n_bytes))
+            return self._count(known, end, lambda word_end: ruler.latest_share(char, word_end, end) <= share)
         if self._aligned is not None:
             return known
         end = self._unanswered
-        seconds = (position - at) / BYTES_PER_S
         share = _share(position - at, self._received - at)  # more audio may come for this text: it is at most this
 
         def spoken(word_end: int) -> bool:
-            return self._latest(char, word_end) <= seconds and self._latest_share(char, word_end, end) <= share
+            soon = self._surely_spoken(char, word_end, position - at, self._sounding(at, position))
+            return soon and self._ruler.latest_share(char, word_end, end) <= share
 
         return self._count(known, end, spoken)
 
+    def _sounding(self, begin: int, end: int) -> int:
+        """Bytes of sound between two places."""
+        return self._sound.until(end) - self._sound.until(begin)
+
     def _count(self, n_words: int, end: int, spoken: Callable[[int], bool]) -> int:
         """Of the words that end by `end`, how many were spoken: the first `n_words`, and on until one was not."""
-        ends = self._word_ends
+        ends = self._wording.word_ends
         while n_words < len(ends) and ends[n_words] <= end and spoken(ends[n_words]):
             n_words += 1
         return n_words
 
-    def _variance_of(self, start: int, end: int) -> float:
-        return max(0.0, self._variance[end] - self._variance[start])
-
-    def _deviation(self, start: int, char: int, end: int) -> float:
-        """How uncertain the effort up to `char` is where the effort from `start` to `end` is known."""
-        before, behind = self._variance_of(start, char), self._variance_of(char, end)
-        return sqrt(before * behind / (before + behind)) if before and behind else 0.0
-
-    def _latest(self, start: int, char: int) -> float:
-        """Seconds of audio by which the text from `start` to `char` was spoken, at the latest."""
-        effort = self._effort[char] - self._effort[start] + DOUBT * sqrt(self._variance_of(start, char))
-        return BREATH + effort / self._pace.at_least
-
-    def _latest_share(self, start: int, char: int, end: int) -> float:
-        """The share of the audio of a text by which the text before `char` was spoken, at the latest."""
-        effort = self._effort[char] - self._effort[start] + DOUBT * self._deviation(start, char, end)
-        return effort / (self._effort[end] - self._effort[start])
+    def _surely_spoken(self, start: int, char: int, n_bytes: int, n_sounding: int) -> bool:
+        """Whether the text from `start` to `char` was surely spoken by so much audio, of which so much is sound."""
+        if self._pace.sounding.known:
+            return self._sounds_ruler.most(start, char) / self._pace.sounding.at_least <= n_sounding / BYTES_PER_S
+        return BREATH + self._ruler.most(start, char) / self._pace.at_least <= n_bytes / BYTES_PER_S
 
     def heard_chars(self, position: int) -> int:
         """Characters of spoken text heard when playout reached `position`: whole words only."""
         n_words = self._words_heard(position)
-        if n_words == len(self._word_ends):
-            return len(self._spoken)
-        return self._word_ends[n_words - 1] if n_words else 0
+        if n_words == len(self._wording.word_ends):
+            return len(self._wording.spoken)
+        return self._wording.word_ends[n_words - 1] if n_words else 0
 
     def cut(self, position: int) -> CutOff:
         """The account when playout stopped at `position`, in the agent's own words."""
-        at = self._source_at(self.heard_chars(position))
-        return CutOff(self._source[:at].rstrip(), self._source[at:].strip(), position // BYTES_PER_MS)
+        source, at = self._wording.source, self._wording.source_at(self.heard_chars(position))
+        return CutOff(source[:at].rstrip(), source[at:].strip(), position // BYTES_PER_MS)
 
-    def _source_at(self, spoken: int) -> int:
-        """The place in the agent's words of a place in the spoken text; where they differ, whole words too few."""
-        if spoken == len(self._spoken):
-            return len(self._source)  # with what has nothing to be spoken, such as a picture at the end
-        placed = self._pieces[max(0, bisect_right(self._starts, spoken) - 1)]
-        piece, inside = placed.piece, max(0, spoken - placed.start)
-        if piece.source == piece.spoken or inside == 0:
-            return placed.source_start + min(inside, len(piece.source))
-        if inside >= len(piece.spoken.rstrip()):
-            return placed.source_start + len(piece.source)
-        target = inside / len(piece.spoken) * len(piece.source)
-        ends = [word.end() for word in _WORD.finditer(piece.source) if word.end() <= target]
-        return placed.source_start + (ends[-1] if ends else 0)
-
-    def interruptible_at(self, position: int) -> bool:
-        """Whether the caller may interrupt what is being played at `position`."""
-        if not self._pieces:
-            return True
-        at = min(max(0, bisect_right(self._starts, self._char_at(position)) - 1), len(self._pieces) - 1)
-        return self._pieces[at].piece.interruptible
+    def piece_at(self, position: int) -> Piece | None:
+        """What is being played at `position`; None while there is no text."""
+        return self._wording.piece_at(self._char_at(position))
 
     def word_start(self, position: int) -> int:
         """The byte by which the word being spoken at `position` begins at the earliest; `position` if not known."""
@@ -356,9 +285,32 @@ class Ledger:
             return position
         char, at = self._chars[after - 1], self._bytes[after - 1]
         end = self._chars[after]
-        effort = self._effort[heard] - self._effort[char] - DOUBT * self._deviation(char, heard, end)
-        share = max(0.0, effort) / (self._effort[end] - self._effort[char])
+        share = self._ruler.earliest_share(char, heard, end)
         return min(position, at + int(share * (self._bytes[after] - at)))
+
+    def word_end(self, after: int, upto: int) -> int | None:
+        """Where the first word ends that ends behind byte `after`, but not behind `upto`; None if no such is known."""
+        word = bisect_right(self._wording.word_ends, self._char_at(after) - 1)
+        while word < len(self._wording.word_ends):
+            end = self._byte_at(self._wording.word_ends[word])
+            if end is None or end > upto:
+                return None
+            if end > after:
+                return end
+            word += 1
+        return None
+
+    def _byte_at(self, char: int) -> int | None:
+        """The byte by which the text before `char` is likely to be spoken; None beyond the last anchor."""
+        index = bisect_left(self._chars, char)
+        if index == len(self._chars):
+            return None
+        end, at = self._chars[index], self._bytes[index]
+        if end == char:
+            return at
+        begin, begun = self._chars[index - 1], self._bytes[index - 1]
+        share = self._ruler.length(begin, char) / self._ruler.length(begin, end)
+        return begun + int(share * (at - begun))
 
     # -- resuming after the provider was lost ------------------------------------------------------
 
@@ -376,8 +328,8 @@ class Ledger:
         return None
 
     def _between_words(self, char: int) -> bool:
-        around = self._spoken[char - 1 : char + 1]
-        return char in self._starts or char == len(self._spoken) or around.strip() != around
+        around = self._wording.spoken[char - 1 : char + 1]
+        return char in self._wording.starts or char == len(self._wording.spoken) or around.strip() != around
 
     def restart(self, position: int) -> None:
         """The provider was lost; audio from byte `position` on is dropped. Says the rest again from there.
@@ -389,11 +341,12 @@ class Ledger:
         while len(self._bytes) > 1 and self._bytes[-1] > position:
             self._forget_anchor()
         word = self._words_heard(position)
-        start = self._word_starts[word] if word < len(self._word_starts) else len(self._spoken)
+        start = self._wording.word_starts[word] if word < len(self._wording.word_starts) else len(self._wording.spoken)
         self._restarts.append(start)
         while len(self._chars) > 1 and self._chars[-1] > start:
             self._forget_anchor()
         self._anchor(start, position)
+        self._sound.cut(position)
         self._received = self._begun = position
         self._flushes.clear()
         self._said = start
