@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from lineside.errors import LinesideError
 from lineside.events import (
+    BargeIn,
     CallEnded,
+    CallerEntered,
     CallerPressed,
     CallerSaid,
     CallerSilent,
     CallInfo,
     CallStarted,
+    CollectDigits,
     Cue,
     CutOff,
     HangUp,
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
     from lineside.settings import Settings
 
 __all__ = [
+    "BargeIn",
     "CallEnded",
     "CallInfo",
     "CallStarted",
+    "CallerEntered",
     "CallerPressed",
     "CallerSaid",
     "CallerSilent",
+    "CollectDigits",
     "Cue",
     "CutOff",
     "HangUp",

@@ -22,9 +22,11 @@ from lineside.call import Call, CallOptions
 from lineside.calls import Calls
 from lineside.carriers.twilio_rest import TwilioRest
 from lineside.cast import VoiceSet
+from lineside.conversation import TalkOptions
 from lineside.ears import ear_of
 from lineside.errors import LinesideError
-from lineside.events import CallInfo
+from lineside.events import BargeIn, CallInfo
+from lineside.hearing.vad import Detector
 from lineside.observe.log import call_log, hide_secrets
 from lineside.observe.timeline import Note, Timeline
 from lineside.ports import Voice
@@ -135,11 +137,31 @@ def _call_options(settings: Settings) -> CallOptions:
         apology=files("lineside").joinpath("assets/apology.ulaw").read_bytes(),
     )
     return CallOptions(
-        turn=TurnOptions(speaking, agent_timeout=lineside.agent_timeout_s),
+        TalkOptions(
+            TurnOptions(speaking, agent_timeout=lineside.agent_timeout_s),
+            Policy(
+                BargeIn(lineside.turn_policy, lineside.turn_words),
+                hold_limit=lineside.turn_hold_s,
+                language=lineside.language,
+            ),
+            silence=lineside.silence_s,
+        ),
+        detector=_detector(lineside.vad),
+        echo_guard=lineside.echo_guard,
         greeting_delay=lineside.greeting_delay_ms / 1000,
-        policy=Policy(lineside.turn_policy, lineside.turn_words, language=lineside.language),
-        silence=lineside.silence_s,
     )
+
+
+def _detector(name: str) -> Callable[[], Detector] | None:
+    """How to make a call's own detector of speech.
+
+    Raises:
+        SettingsError: there is no such thing here.
+    """
+    if name == "none":
+        return None
+    Detector()  # raises what is wrong with it before there is any call
+    return Detector
 
 
 async def _health(_: Request) -> Response:

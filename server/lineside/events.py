@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 # -- the call --------------------------------------------------------------------------------------
 
@@ -63,6 +64,18 @@ class CallerSaid:
     """The caller said something and has finished, as far as the recogniser can tell."""
 
     text: str
+    revises: bool = False
+    """It takes the place of the last one, whose answer was thrown away unheard: the caller had not finished."""
+    cut_off: CutOff | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerEntered:
+    """The keys that a `CollectDigits` asked for, all together."""
+
+    digits: str
+    """Without the terminator; empty when nothing was pressed in time."""
+    ended_by: Literal["length", "terminator", "timeout"]
     cut_off: CutOff | None = None
 
 
@@ -86,9 +99,30 @@ class CallEnded:
     cut_off: CutOff | None = None
 
 
-Cue = CallStarted | CallerSaid | CallerPressed | CallerSilent | CallEnded
+Cue = CallStarted | CallerSaid | CallerPressed | CallerEntered | CallerSilent | CallEnded
 
 # -- lines: what the agent says --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """How easily the caller takes the turn by speaking. A line of its own: it holds for what follows in the call.
+
+    Raises:
+        ValueError: a policy that there is none of, or fewer than one word.
+    """
+
+    policy: Literal["words", "vad"] = "words"
+    """`words`: what was understood decides, and a cough or "uh-huh" changes nothing. `vad`: any sound of speech holds
+    the agent at once; without words in time it goes on from the first word that was not heard."""
+    words: int = 1
+    """So many words take the turn; noises and short agreement do not count."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in ("words", "vad"):
+            raise ValueError(f"BargeIn: policy is 'words' or 'vad', not {self.policy!r}")
+        if self.words < 1:
+            raise ValueError(f"BargeIn: words is 1 or more, not {self.words!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +132,8 @@ class Say:
     text: str
     interruptible: bool = True
     """False: what the caller does meanwhile is kept until this line was played."""
+    barge_in: BargeIn | None = None
+    """How easily the caller interrupts this line; None: as the call goes."""
     voice: str = ""
     """The name of another voice for this line."""
     language: str = ""
@@ -114,11 +150,38 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectDigits:
+    """Take the keys to come together: one `CallerEntered` in place of a `CallerPressed` for each.
+
+    It holds from where the agent yields it, so it best comes before the words that ask for the keys: who knows the menu
+    types ahead. The first key still interrupts what may be interrupted. It ends with the digits, or with the next turn.
+
+    Raises:
+        ValueError: a length below one, a terminator that is no key, or a timeout that is not positive.
+    """
+
+    length: int | None = None
+    """So many digits are all; None: the terminator or the timeout ends them."""
+    terminator: str = "#"
+    """The key that ends them early, which is not one of them; empty: none does."""
+    timeout: float = 5.0
+    """Seconds after the last key, or after the agent fell silent, until what was pressed is all."""
+
+    def __post_init__(self) -> None:
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"CollectDigits: length is 1 or more, or None, not {self.length!r}")
+        if len(self.terminator) > 1 or self.terminator not in "0123456789*#ABCD":
+            raise ValueError(f"CollectDigits: terminator is a key, 0-9 * # A-D, or '', not {self.terminator!r}")
+        if not self.timeout > 0:
+            raise ValueError(f"CollectDigits: timeout is more than 0 s, not {self.timeout!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call when what precedes it was played."""
 
 
-Line = str | Say | Pause | HangUp
+Line = str | Say | BargeIn | CollectDigits | Pause | HangUp
 
 # -- speech events: what a provider's voice tells a turn -------------------------------------------
 
@@ -178,6 +241,11 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """Whoever began to speak has fallen silent. Told by detectors of speech, not by recognisers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """What the caller has said since the last `EndOfTurn`, as far as it was understood. May still change."""
 
@@ -189,6 +257,8 @@ class EagerEndOfTurn:
     """The caller has probably finished; `TurnResumed` takes it back, `EndOfTurn` confirms it."""
 
     text: str
+    spoken_by: float | None = None
+    """Loop time at which the last sound of it arrived here; None when the recogniser does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +271,8 @@ class EndOfTurn:
     """The caller has finished; the whole text since the last one. Never empty."""
 
     text: str
+    spoken_by: float | None = None
+    """Loop time at which the last sound of it arrived here; None when the recogniser does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +283,4 @@ class EarWarned:
     message: str
 
 
-HearingEvent = SpeechStarted | Partial | EagerEndOfTurn | TurnResumed | EndOfTurn | EarWarned
+HearingEvent = SpeechStarted | SpeechStopped | Partial | EagerEndOfTurn | TurnResumed | EndOfTurn | EarWarned

@@ -83,6 +83,10 @@ class LinesideSettings(FromFile):
     language: str = "en"
     turn_policy: Literal["words", "vad"] = "words"
     turn_words: Annotated[int, Field(ge=1, le=10)] = 1
+    turn_hold_s: Annotated[float, Field(ge=0.2, le=5)] = 1.2
+    eager: bool = False
+    vad: Literal["none", "local"] = "none"
+    echo_guard: bool = True
     silence_s: Annotated[float, Field(ge=0, le=600)] = 0.0
     public_url: str = ""
     trusted_proxies: Annotated[list[str], NoDecode] = []

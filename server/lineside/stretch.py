@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from lineside.cast import Cast, Member
 from lineside.errors import ProviderBusy, ProviderRefused
-from lineside.events import Aligned, Audio, CutOff, Finished, Flushed, Lost, Say, SpeechEvent, Warned
-from lineside.observe.timeline import Timeline
-from lineside.ports import Leg, Utterance
+from lineside.events import Aligned, Audio, BargeIn, CutOff, Finished, Flushed, Lost, Say, SpeechEvent, Warned
+from lineside.ports import Utterance
+from lineside.stage import Stage
 from lineside.talk.feed import Feed, Step
 from lineside.talk.ledger import Ledger, Piece
 from lineside.talk.pauses import first_pause
-from lineside.talk.playout import BYTES_PER_S, Playout, RoundTrip
+from lineside.talk.playout import BYTES_PER_S, Playout
 from lineside.talk.sentences import Sentences
 
 MOST_RESTARTS = 3  # of one voice in one stretch; then the next voice takes over
@@ -46,26 +45,12 @@ class SpeakingOptions:
     """Mu-law audio for when no voice can speak."""
 
 
-class Stage(Protocol):
-    """Where a stretch plays: the call, as far as a stretch is concerned."""
-
-    @property
-    def leg(self) -> Leg | None:
-        """The leg, once audio may be sent to it."""
-        ...
-
-    @property
-    def trip(self) -> RoundTrip: ...
-
-    @property
-    def timeline(self) -> Timeline: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Manner:
     """How a line is to be spoken. Lines of one manner that follow each other are one run: one utterance."""
 
     interruptible: bool = True
+    barge_in: BargeIn | None = None
     voice: str = ""
     language: str = ""
     fixed: bool = False
@@ -103,7 +88,7 @@ class Stretch:
         self._runs: deque[tuple[int, _Manner]] = deque()  # to come: from this character on, in this manner
         self._sentences = Sentences(self._member.speech.max_chars)
         self._ledger = Ledger(self._member.pace)
-        self._playout = Playout(name, lead=options.lead, trip=stage.trip)
+        self._playout = Playout(name, lead=options.lead, trip=stage.trip, word_end=self._ledger.word_end)
         self._utterance: Utterance | None = None
         self._more = True  # text may still come
         self._finishing = False
@@ -113,8 +98,6 @@ class Stretch:
         self._waiting_since: float | None = None
         self._manner = _Manner()
         self._apart = False  # the next text is a line of its own, and no sentence of the last
-        self._begun = clock()
-        self._first = {"speech_asked", "first_audio", "first_sent"}
 
     # -- text in -----------------------------------------------------------------------------------
 
@@ -124,13 +107,19 @@ class Stretch:
         return self._ledger.unsaid < 2 * self._member.speech.max_chars
 
     @property
+    def spent(self) -> bool:
+        """All that came was played: the caller waits for the agent."""
+        waits = self._text_waits() or self._runs or self._sentences.pending
+        return not waits and not self._playout.held and self._in_hand(self._clock()) <= 0
+
+    @property
     def empty(self) -> bool:
         """No text came yet."""
         return not self._ledger.text and not self._sentences.pending
 
     def write(self, line: Say) -> None:
         """Add text of any size."""
-        manner = _Manner(line.interruptible, line.voice, line.language, line.fixed)
+        manner = _Manner(line.interruptible, line.barge_in, line.voice, line.language, line.fixed)
         if manner != self._manner:
             self._add(self._sentences.finish())
             self._apart = True
@@ -153,7 +142,7 @@ class Stretch:
     def _add(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
             spoken = self._options.prepare_text(sentence)
-            self._ledger.add(Piece(sentence, spoken, self._manner.interruptible, self._apart))
+            self._ledger.add(Piece(sentence, spoken, self._manner.interruptible, self._apart, self._manner.barge_in))
             self._apart = False
             self._waiting_since = None
 
@@ -251,7 +240,7 @@ class Stretch:
         text = self._ledger.next_text(self._member.speech.max_chars)
         self._ledger.said(text)
         self._speaking().say(text)
-        self._note_first("speech_asked")
+        self._stage.reached("asked")
 
     def _speaking(self) -> Utterance:
         if self._utterance is None:
@@ -279,9 +268,9 @@ class Stretch:
         now = self._clock()
         match event:
             case Audio(data):
-                self._note_first("first_audio")
+                self._stage.reached("audio")
                 self._playout.add(data)
-                self._ledger.received(len(data))
+                self._ledger.received(data)
                 self._play(now)
                 self._asked_at = now
             case Aligned():
@@ -359,7 +348,7 @@ class Stretch:
         if leg is None or leg.backlog > BACKLOG:
             return
         while send := self._playout.take(now):
-            self._note_first("first_sent")
+            self._stage.reached("sent")
             if send.gap >= LEAST_GAP:
                 asked_late = self._asked_at is not None and self._asked_at > now - send.gap
                 self._stage.timeline.note("gap", seconds=round(send.gap, 3), agent_waited=asked_late)
@@ -372,6 +361,8 @@ class Stretch:
 
     def marked(self, name: str) -> None:
         self._playout.marked(name, self._clock())
+        if self._playout.began_at is not None:
+            self._stage.reached("audible", self._playout.began_at)
         self._wake()
 
     def over(self) -> bool:
@@ -384,7 +375,13 @@ class Stretch:
     # -- interrupting ------------------------------------------------------------------------------
 
     def interruptible(self) -> bool:
-        return self._ledger.interruptible_at(self._playout.played(self._clock()))
+        piece = self._ledger.piece_at(self._playout.played(self._clock()))
+        return piece is None or piece.interruptible
+
+    def barge_in(self) -> BargeIn | None:
+        """What the line being said asked for, if anything is being said."""
+        piece = self._ledger.piece_at(self._playout.played(self._clock()))
+        return None if piece is None else piece.barge_in
 
     @property
     def held(self) -> bool:
@@ -416,8 +413,3 @@ class Stretch:
     @property
     def text(self) -> str:
         return self._ledger.text
-
-    def _note_first(self, kind: str) -> None:
-        if kind in self._first:
-            self._first.remove(kind)
-            self._stage.timeline.note(kind, after_ms=round((self._clock() - self._begun) * 1000, 1))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from lineside.alarm import Alarm
 from lineside.cast import Cast
 from lineside.errors import AgentError
-from lineside.events import Cue, CutOff, HangUp, Line, Pause, Say
+from lineside.events import BargeIn, CollectDigits, Cue, CutOff, HangUp, Line, Pause, Say
 from lineside.ports import AgentSession, Reply
-from lineside.stretch import SpeakingOptions, Stage, Stretch
+from lineside.stage import Stage
+from lineside.stretch import SpeakingOptions, Stretch
 
 
 class Outcome(Enum):
@@ -37,6 +38,7 @@ class Turn:
     Args:
         number: unique in the call.
         cast: the call's voices.
+        barge_in: how easily the caller takes the turn, where a line says nothing else.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class Turn:
         agent: AgentSession,
         cast: Cast,
         options: TurnOptions,
+        barge_in: BargeIn,
         clock: Callable[[], float],
     ) -> None:
         self.number = number
         self._stage = stage
         self._cast = cast
         self._options = options
+        self._barge_in = barge_in
         self._clock = clock
         self._alarm = Alarm()
         self._done: list[CutOff] = []  # the accounts of stretches that are over
@@ -98,6 +102,7 @@ class Turn:
         while True:
             while not ended and self._stretch.hungry and (line := reply.take()) is not None:
                 heard_from_agent = self._clock()
+                self._stage.reached("agent", heard_from_agent)
                 action = self._write(line)
                 ended = action is not None
             if not ended and reply.done:
@@ -110,6 +115,8 @@ class Turn:
             if self._stretch.over():
                 return action
             due = self._stretch.due()
+            if not self._stretch.spent:
+                heard_from_agent = self._clock()
             if not ended:
                 limit = heard_from_agent + self._options.agent_timeout
                 if self._clock() >= limit:
@@ -122,9 +129,14 @@ class Turn:
     def _write(self, line: Line) -> Pause | HangUp | None:
         match line:
             case str():
-                self._stretch.write(Say(line))
+                self._stretch.write(Say(line, barge_in=self._barge_in))
             case Say():
-                self._stretch.write(line)
+                self._stretch.write(replace(line, barge_in=line.barge_in or self._barge_in))
+            case BargeIn():
+                self._barge_in = line
+                self._stage.direct(line)
+            case CollectDigits():
+                self._stage.direct(line)
             case Pause() | HangUp():
                 return line
         return None
@@ -150,6 +162,10 @@ class Turn:
 
     def interruptible(self) -> bool:
         return self._stretch.interruptible()
+
+    def barge_in(self) -> BargeIn:
+        """How easily the caller takes the turn from what is being said."""
+        return self._stretch.barge_in() or self._barge_in
 
     @property
     def held(self) -> bool:

@@ -63,7 +63,7 @@ async def test_an_unknown_line_names_its_type_and_what_is_allowed() -> None:
     async with hosting(agent) as (host, _):
         lines, error = await fail(host.open(CALL), CallStarted())
     assert lines == ["before"]
-    assert error == "the agent gave a bytes; a line is one of str, Say, Pause, HangUp"
+    assert error == "the agent gave a bytes; a line is one of str, Say, BargeIn, CollectDigits, Pause, HangUp"
 
 
 async def test_a_clean_up_after_an_unknown_line_does_not_delay_the_error() -> None:

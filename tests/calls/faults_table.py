@@ -221,7 +221,7 @@ class _Cell:
 
 def _turn(sim: Simulation, call: PhoneCall) -> Any:
     """The turn that is running."""
-    turn = sim.bridge.calls.get(call.call_sid)._turn  # type: ignore[union-attr]
+    turn = sim.bridge.calls.get(call.call_sid)._conversation._turn  # type: ignore[union-attr]
     assert turn is not None
     return turn
 

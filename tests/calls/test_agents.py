@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from blockbuster import BlockBuster
 
+from calls.scenes import prose
 from calls.stage import Answer, Memory, saying, settings
 from lineside.events import CallEnded, CallerPressed, CallStarted, Cue, HangUp, Line, Pause, Say
 from lineside.standin.phone import PhoneCall, PhoneSettings
@@ -96,6 +97,21 @@ async def test_an_agent_that_fails_before_its_first_line_is_apologised_for_and_t
         await call.hang_up()
         await sim.idle()
         assert memory.ends(call.call_sid) == ["caller"]
+
+
+async def test_an_agent_has_time_for_its_next_line_while_what_it_said_is_still_being_heard() -> None:
+    long = prose(28)
+
+    async def takes_its_time(cue: Cue) -> AsyncIterator[Line]:
+        yield long
+        await asyncio.sleep(12)  # more than the agent's time, and a little more than the line lasts
+        yield SECOND
+
+    async with simulation(Memory(takes_its_time).agent, settings=settings(agent_timeout_s=5)) as sim:
+        call = await sim.phone.dial()
+        await sim.turn_over(call)
+        assert sim.of(call, "agent_failed") == []
+        assert " ".join(texts(sim)) == f"{long} {SECOND}"
 
 
 async def test_what_an_agent_said_before_it_failed_is_heard_and_not_apologised_for() -> None:
@@ -391,7 +407,7 @@ async def test_a_fault_of_ours_ends_the_call_and_the_agent_is_told(
     async with simulation(memory.agent) as sim:
         call = await sim.phone.dial()
         await sim.turn_over(call)
-        monkeypatch.setattr("lineside.call.Turn", None)
+        monkeypatch.setattr("lineside.conversation.Turn", None)
         call.press("1")
         await call.ended(60)
         await sim.idle()

@@ -211,9 +211,9 @@ async def test_a_cough_holds_the_agent_and_no_word_is_lost(ears: str) -> None:
         assert (it.noted("turn_held"), it.noted("turn_resumed")) == (1, 1)
         told = telling(it.call.heard(), LONG)
         assert told.missing == ()
-        assert 1 <= told.most_at_once <= 2  # this voice has no word timings: rather a word again than one lost
+        assert 1 <= told.most_at_once <= 3  # this voice has no word timings: rather a word again than one lost
         before, after = spans(it.call)
-        assert 0.7 < after.at - before.end < 1.0
+        assert 1.1 < after.at - before.end < 1.4
         assert it.said == []
 
 

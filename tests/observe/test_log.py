@@ -31,10 +31,12 @@ def test_a_call_is_one_line_when_it_ends(caplog: pytest.LogCaptureFixture) -> No
     timeline.note("caller_pressed", digit="4")
     timeline.note("turn_ended", turn=2, text="secret")
     timeline.note("gap", seconds=0.2, agent_waited=True)
+    for turn, gap_ms in ((1, 9000.0), (2, 700.4), (3, 900.0), (4, None), (5, 1100.0)):
+        timeline.note("latency", turn=turn, gap_ms=gap_ms)
     clock.now += 12.34
     timeline.note("call_ended", reason="caller")
     (line,) = caplog.messages
-    assert line == "call=CA1 ended reason=caller seconds=12.3 turns=3 cut=1 gaps=1 provider_lost=0"
+    assert line == "call=CA1 ended reason=caller seconds=12.3 turns=3 cut=1 gaps=1 provider_lost=0 wait_ms=900/1100"
 
 
 @pytest.mark.parametrize(

@@ -553,7 +553,7 @@ def test_whatever_is_called_the_service_never_sees_a_phantom_context_nor_a_sixth
             elif call == "keep_alive":
                 messages = wire.keep_alive()
             elif call == "release":
-                if c in over:  # earlier than the service it would be the caller's risk
+                if c not in server_open:  # earlier than the service it would be the caller's risk
                     wire.release(c)
             else:
                 messages = getattr(wire, call)(c) or []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Callable
+from statistics import median
 
 from lineside.events import CallInfo
 from lineside.observe.timeline import Note
 
 log = logging.getLogger("lineside.call")
+
+MOST_WAITS = 1000  # answers of a call that its line speaks of; the oldest are left out
 
 _WARNINGS = frozenset(
     {
@@ -33,12 +37,19 @@ _TALKERS = ("uvicorn.error", "uvicorn.access", "websockets.client", "websockets.
 
 
 def call_log(info: CallInfo) -> Callable[[Note], None]:
-    """Logs one call: a line when it ends, and one for each thing that went wrong."""
+    """Logs one call: a line when it ends, and one for each thing that went wrong.
+
+    `wait_ms` in that line is how long the caller waited for an answer, the median and the longest.
+    """
     counts: dict[str, int] = {}
+    waits: deque[float] = deque(maxlen=MOST_WAITS)
 
     def on_note(note: Note) -> None:
         counts[note.kind] = counts.get(note.kind, 0) + 1
-        if note.kind in _WARNINGS:
+        if note.kind == "latency":
+            if note.details["turn"] > 1 and note.details["gap_ms"] is not None:  # the first one answers nothing
+                waits.append(note.details["gap_ms"])
+        elif note.kind in _WARNINGS:
             details = " ".join(f"{name}={value}" for name, value in note.details.items())
             log.warning("call=%s at=%.3f %s %s", info.call_id, note.at, note.kind, details)
         elif note.kind == "stream_status" and note.details["error"]:
@@ -46,7 +57,7 @@ def call_log(info: CallInfo) -> Callable[[Note], None]:
             log.warning("call=%s at=%.3f carrier says %s: %s", info.call_id, note.at, note.details["event"], said)
         elif note.kind == "call_ended":
             log.info(
-                "call=%s ended reason=%s seconds=%.1f turns=%d cut=%d gaps=%d provider_lost=%d",
+                "call=%s ended reason=%s seconds=%.1f turns=%d cut=%d gaps=%d provider_lost=%d wait_ms=%s",
                 info.call_id,
                 note.details["reason"],
                 note.at,
@@ -54,6 +65,7 @@ def call_log(info: CallInfo) -> Callable[[Note], None]:
                 counts.get("turn_cut", 0),
                 counts.get("gap", 0),
                 counts.get("provider_lost", 0),
+                f"{median(waits):.0f}/{max(waits):.0f}" if waits else "-",
             )
 
     return on_note

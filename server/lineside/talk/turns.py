@@ -1,17 +1,26 @@
 """Who has the turn: what the caller does comes in, what to do about it goes out. Pure; time is passed in.
 
-Two policies. With `words`, what was understood decides: a cough, a door or "uh-huh" changes nothing, and the agent
-falls silent a recogniser's delay after the caller began. With `vad`, any sound of speech holds the agent at once; if no
-words follow in time it goes on from the first word that was not heard. Keys always count.
+Two policies, and each line of the agent's may have its own. With `words`, what was understood decides: a cough, a door
+or "uh-huh" changes nothing, and the agent falls silent a recogniser's delay after the caller began. With `vad`, any
+sound of speech holds the agent at once; if no words follow in time it goes on from the first word that was not heard.
+Keys always count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Literal
 
-from lineside.events import EagerEndOfTurn, EndOfTurn, HearingEvent, Partial, SpeechStarted, TurnResumed
+from lineside.events import (
+    BargeIn,
+    EagerEndOfTurn,
+    EndOfTurn,
+    HearingEvent,
+    Partial,
+    SpeechStarted,
+    SpeechStopped,
+    TurnResumed,
+)
 from lineside.talk.backchannel import is_agreement, is_noise, words_of
 
 
@@ -25,6 +34,7 @@ class Decision(Enum):
     HOLD = auto()  # fall silent, ready to go on
     RESUME = auto()  # go on after a hold
     DRAFT = auto()  # let the agent answer unheard: the caller has probably finished
+    CONFIRM = auto()  # the caller had finished: the draft is the answer
     DISCARD = auto()  # throw the draft away: the caller went on
 
 
@@ -37,17 +47,14 @@ def on_key(*, turn_running: bool, interruptible: bool) -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How easily the caller takes the turn. Times in seconds.
+    """How a call's turns go. Times in seconds; ranges are checked where the settings are."""
 
-    Raises:
-        ValueError: never; ranges are checked where the settings are.
-    """
-
-    kind: Literal["words", "vad"] = "words"
-    words_to_interrupt: int = 1
-    """Words that take the turn while the agent speaks, noises and short agreement not counted."""
-    hold_limit: float = 0.8
-    """How long a hold waits for a word. A recogniser's first partial takes 0.3 to 0.6 s."""
+    barge_in: BargeIn = field(default_factory=BargeIn)
+    """How easily the caller takes the turn, where the agent says nothing else."""
+    hold_limit: float = 1.2
+    """How long a hold waits for a word. A recogniser's first partial takes 0.3 to 1.3 s."""
+    stop_limit: float = 0.7
+    """How long it waits once the sound has stopped, if a detector of speech tells that."""
     late_answer: float = 1.5
     """An agreement said so shortly before the agent's turn ended was an answer to it."""
     language: str = "en"
@@ -61,6 +68,8 @@ class Situation:
     """The agent has the turn: something of it is still to be heard."""
     interruptible: bool = True
     held: bool = False
+    barge_in: BargeIn = field(default_factory=BargeIn)
+    """What holds for the words that are being said."""
 
 
 class Turns:
@@ -68,24 +77,28 @@ class Turns:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
-        self._held_at: float | None = None
-        self._drafted = False
-        self._aside: tuple[float, str] | None = None  # an agreement said into the agent's turn, and when
+        self._hold_ends: float | None = None
+        self._draft: str | None = None  # what the caller had said when the agent began to answer unheard
+        self._agreed: tuple[float, str] | None = None  # an agreement said into the agent's turn, and when
+        self._short: list[str] = []  # what was said into it with too few words to take it
         self._taken = False  # the caller interrupted, and has not finished
 
     # -- what the recogniser says ----------------------------------------------------------------------------------
 
     def hear(self, event: HearingEvent, now: float, situation: Situation) -> Decision:
-        """Decide about one event of the recogniser or of the voice-activity detector."""
+        """Decide about one event of the recogniser or of the detector of speech."""
         match event:
             case SpeechStarted():
                 return self._on_sound(now, situation)
+            case SpeechStopped():
+                if self._hold_ends is not None:
+                    self._hold_ends = min(self._hold_ends, now + self.policy.stop_limit)
             case Partial(text):
                 return self._on_words(text, situation)
             case EagerEndOfTurn(text):
                 if situation.speaking or is_noise(text):
                     return self._on_words(text, situation)
-                self._drafted = True
+                self._draft = text
                 return Decision.DRAFT
             case TurnResumed():
                 return self._undraft()
@@ -94,65 +107,79 @@ class Turns:
         return Decision.NOTHING
 
     def _on_sound(self, now: float, situation: Situation) -> Decision:
-        if self._drafted:
+        if self._draft is not None:
             return self._undraft()
-        if self.policy.kind != "vad" or not situation.speaking or not situation.interruptible or situation.held:
+        vad = situation.barge_in.policy == "vad"
+        if not vad or not situation.speaking or not situation.interruptible or situation.held:
             return Decision.NOTHING
-        self._held_at = now
+        self._hold_ends = now + self.policy.hold_limit
         return Decision.HOLD
 
     def _on_words(self, text: str, situation: Situation) -> Decision:
-        if not situation.speaking or not situation.interruptible or self._is_aside(text):
+        if not situation.speaking or not situation.interruptible or not self._takes_turn(text, situation):
             return Decision.NOTHING
-        if len(words_of(text)) < self.policy.words_to_interrupt:
-            return Decision.NOTHING
-        self._held_at, self._taken = None, True
+        self._hold_ends, self._taken = None, True
         return Decision.INTERRUPT
+
+    def _takes_turn(self, text: str, situation: Situation) -> bool:
+        enough = len(words_of(text)) >= situation.barge_in.words
+        return enough and not is_noise(text) and not is_agreement(text, self.policy.language)
 
     def _on_end(self, text: str, now: float, situation: Situation) -> Decision:
         taken, self._taken = self._taken, False
-        drafted, self._drafted = self._drafted, False
+        draft, self._draft = self._draft, None
         if is_noise(text) and not taken:
-            return Decision.DISCARD if drafted else Decision.NOTHING
+            return Decision.DISCARD if draft is not None else self._go_on(situation)
         if not situation.speaking:
-            return Decision.REPLY
+            return Decision.CONFIRM if draft is not None and words_of(draft) == words_of(text) else Decision.REPLY
         if not situation.interruptible:
             return Decision.KEEP
-        if self._is_aside(text) and not taken:
-            self._aside = (now, text)
-            return Decision.NOTHING
-        self._held_at = None
-        return Decision.REPLY
+        if taken or self._takes_turn(text, situation):
+            self._hold_ends = None
+            return Decision.REPLY
+        if is_agreement(text, self.policy.language):
+            self._agreed = (now, text)
+        else:
+            self._short.append(text)
+        return self._go_on(situation)
 
-    def _is_aside(self, text: str) -> bool:
-        return is_noise(text) or is_agreement(text, self.policy.language)
+    def _go_on(self, situation: Situation) -> Decision:
+        """Whatever the agent was held for, it is over, and was no turn."""
+        self._hold_ends = None
+        return Decision.RESUME if situation.held else Decision.NOTHING
 
     def _undraft(self) -> Decision:
-        drafted, self._drafted = self._drafted, False
-        return Decision.DISCARD if drafted else Decision.NOTHING
+        draft, self._draft = self._draft, None
+        return Decision.DISCARD if draft is not None else Decision.NOTHING
+
+    def forget_draft(self) -> None:
+        """The draft was thrown away for another reason: a key was pressed, say."""
+        self._draft = None
 
     # -- what time says ----------------------------------------------------------------------------------------------
 
     def due(self) -> float | None:
         """When to call `tick`."""
-        return None if self._held_at is None else self._held_at + self.policy.hold_limit
+        return self._hold_ends
 
     def tick(self, now: float, situation: Situation) -> Decision:
         """Time has passed: a hold without words is over."""
-        if self._held_at is None or now < self._held_at + self.policy.hold_limit - 1e-6:
+        if self._hold_ends is None or now < self._hold_ends - 1e-6:
             return Decision.NOTHING
-        self._held_at = None
-        return Decision.RESUME if situation.held else Decision.NOTHING
+        return self._go_on(situation)
 
     def turn_ended(self, now: float) -> str | None:
         """The agent's turn was played to its end; returns what the caller had answered already, if anything."""
-        aside, self._aside = self._aside, None
-        self._held_at = None
-        if aside is not None and now - aside[0] <= self.policy.late_answer and not is_noise(aside[1]):
-            return aside[1]
-        return None
+        answers, agreed = self._short, self._agreed
+        self._forget_turn()
+        if agreed is not None and now - agreed[0] <= self.policy.late_answer:
+            answers = [*answers, agreed[1]]
+        return " ".join(answers) or None
 
     def turn_cut(self) -> None:
         """The agent's turn was interrupted, by words or by a key."""
-        self._aside = None
-        self._held_at = None
+        self._forget_turn()
+
+    def _forget_turn(self) -> None:
+        self._hold_ends = self._agreed = None
+        self._short = []
