@@ -128,6 +128,11 @@ class Voice(Protocol):
 class Hearing(Protocol):
     """One call's line to a recogniser: one socket, replaced when it must be. Events go to the listener of `connect`."""
 
+    @property
+    def chunk(self) -> int:
+        """Bytes of audio that it is sent at a time; 80 to 100 ms."""
+        ...
+
     def feed(self, audio: bytes) -> None:
         """Caller audio, mu-law 8 kHz, as it arrives. Never waits: over its bound the oldest is dropped and counted."""
         ...
