@@ -18,6 +18,7 @@ import numpy as np
 from lineside.audio import mulaw
 from lineside.standin.phone_call import PhoneCall
 from lineside.standin.recogniser import modem, sounds
+from lineside.standin.recogniser.undertone import voiced
 
 LOOK_S = 0.02
 TURN_GAP_S = 0.5  # silence after which the agent's next sound begins another turn
@@ -61,6 +62,8 @@ class Say:
     text: str
     seconds_per_word: float = modem.SECONDS_PER_WORD
     quieter_db: float = 0.0
+    voiced: bool = False
+    """With a voice's low notes, so that a detector of speech takes it for speech; see `undertone.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,9 @@ class Caller:
                 await self._agent_does(lambda: self._agent.silent_for(silent_s, since=self._acted_at), patience_s, step)
             case DuringAgent(offset_s, patience_s):
                 await self._agent_does(lambda: self._agent.speaking_for(offset_s), patience_s, step)
-            case Say(text, seconds_per_word, quieter_db):
+            case Say(text, seconds_per_word, quieter_db, with_voice):
                 audio = modem.encode(text, seconds_per_word)
+                audio = voiced(audio) if with_voice else audio
                 await self._speak(text, sounds.quieter(audio, quieter_db) if quieter_db else audio)
             case Sound(audio):
                 await self._speak("", audio)

@@ -99,18 +99,18 @@ class Results:
         self._told_s = self._now_s
         if not (self._words or self._faults.empty_interims):
             return []
-        return [Say(self._result(self._now_s, revised=self._faults.revised_interims), "interim")]
+        message = self._result(self._now_s, revised=self._faults.revised_interims)
+        return [Say(message, "interim", text=_transcript(message) or None)]
 
     # -- saying ------------------------------------------------------------------------------------------------------
 
     def _final(self, until_s: float, *, speech_final: bool = False, from_finalize: bool = False) -> Say:
         until_s = max(until_s, self._final_s)
         message = self._result(until_s, is_final=True, speech_final=speech_final, from_finalize=from_finalize)
-        text = message["channel"]["alternatives"][0]["transcript"]
         self._words.clear()
         self._final_s = self._told_s = until_s
         self._unended = self._unended and not speech_final
-        return Say(message, "final", text=text or None)
+        return Say(message, "final", text=_transcript(message) or None)
 
     def _result(
         self,
@@ -151,6 +151,12 @@ class Results:
         ]
         transcript = " ".join(texts if punctuated else map(plain, texts))
         return {"transcript": transcript, "confidence": CONFIDENCE if texts else 0.0, "words": words}
+
+
+def _transcript(message: dict[str, Any]) -> str:
+    """What a result says."""
+    text: str = message["channel"]["alternatives"][0]["transcript"]
+    return text
 
 
 def plain(text: str) -> str:

@@ -134,10 +134,10 @@ class Turns:
         if self._multi:
             message |= {"languages": ["en"] if texts else [], "languages_hinted": list(self.language_hints)}
         latency_s = self._faults.flux_latency_s
+        text = message["transcript"] or None
         match event:
             case "Update":
-                return Say(message, "interim", latency_s=latency_s)
+                return Say(message, "interim", text=text, latency_s=latency_s)
             case "EndOfTurn":
-                text = message["transcript"] or None
                 return Say(message | {"trigger": trigger}, "final", text=text, latency_s=latency_s)
-        return Say(message, latency_s=latency_s)
+        return Say(message, text=text, latency_s=latency_s)

@@ -19,6 +19,7 @@ from lineside.standin.voice import Encoding
 RATE = 8000
 MOMENT = 160  # samples; 20 ms, a telephone's frame
 FULL_SCALE = 32768.0
+FAINT_DBFS = -60.0  # RMS level of a word that nobody hears any more: what was begun and broken off is silence
 PAUSE_S = 0.25  # s without audio that is worth noting: more than a chunk of any recommended size
 
 SAMPLE_BYTES: dict[Encoding, int] = {"linear16": 2, "mulaw": 1, "alaw": 1}
@@ -34,6 +35,8 @@ class Moment:
     """RMS level; -inf for digital silence."""
     words: tuple[DecodedWord, ...]
     """Those whose last sample is in it."""
+    reading: bool = False
+    """A word is under way: speech, however quiet."""
 
 
 class Ear:
@@ -108,7 +111,7 @@ class Ear:
         wave = pcm.astype(np.float32)
         rms = float(np.sqrt(np.dot(wave, wave) / len(wave)))
         dbfs = 20 * float(np.log10(rms / FULL_SCALE)) if rms else float("-inf")
-        return Moment(start_s, self._n_done / RATE, dbfs, words)
+        return Moment(start_s, self._n_done / RATE, dbfs, words, self._decoder.reading)
 
     def _note_losses(self) -> None:
         for loss in self._decoder.losses[self._n_losses :]:
@@ -144,7 +147,7 @@ _ALAW = _alaw()
 
 
 class Voicing:
-    """Speech by its level alone: anything loud for long enough begins it, whatever it is.
+    """Speech by its level: anything loud for long enough begins it, whatever it is. So does a word, loud or not.
 
     Args:
         onset_s: loud time that begins speech.
@@ -162,7 +165,7 @@ class Voicing:
 
     def hear(self, moment: Moment, threshold_dbfs: float) -> bool:
         """Take up a moment. True: speech began, `began_s` ago; told once."""
-        if moment.dbfs < threshold_dbfs:
+        if moment.dbfs < (FAINT_DBFS if moment.reading or moment.words else threshold_dbfs):
             self._run_s = None
             return False
         self.loud_until_s = moment.end_s

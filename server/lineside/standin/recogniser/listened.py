@@ -41,6 +41,15 @@ class Transcript:
     """Loop time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """Words as they were sent before they were final."""
+
+    text: str
+    at: float
+    """Loop time."""
+
+
 @dataclass(slots=True)
 class Listened:
     """One connection. Audio that never came shows in `pauses` and `behind_s`, audio that came broken in `losses`."""
@@ -61,21 +70,25 @@ class Listened:
     off_size_chunks: int = 0
     """Audio messages shorter or longer than the service recommends."""
     transcripts: list[Transcript] = field(default_factory=list)
+    interims: list[Interim] = field(default_factory=list)
+    """Of the protocols' own kinds: interim results, a turn's beginning and updates, partials. Those without words are
+    left out."""
     n_not_kept: int = 0
-    """Words, losses, pauses and transcripts beyond the first thousand of each."""
+    """Words, losses, pauses, transcripts and interims beyond the first thousand of each."""
 
     @property
     def text(self) -> str:
         """All words heard."""
         return " ".join(word.text for word in self.words)
 
-    def keep(self, entry: HeardWord | Loss | Pause | Transcript) -> None:
+    def keep(self, entry: HeardWord | Loss | Pause | Transcript | Interim) -> None:
         """Note an entry in its list, if there is room."""
         lists: dict[type, list[Any]] = {
             HeardWord: self.words,
             Loss: self.losses,
             Pause: self.pauses,
             Transcript: self.transcripts,
+            Interim: self.interims,
         }
         entries = lists[type(entry)]
         if len(entries) < KEPT:

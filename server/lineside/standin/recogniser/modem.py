@@ -11,7 +11,7 @@ Every tone makes a whole number of waves in its 8 ms and starts at zero, so the 
 with a fixed noise, so that no two neighbours are alike by rule. A reader that knows the first sample knows the phase
 of every tone: it asks that each one correlate with the tone it stands for, and since none is below 1000 Hz, a shift of
 one sample within a word is enough to lose it (but for the outermost few ms, where a chirp has hardly begun). Steady
-noise 6 dB below the word is not.
+noise 6 dB below the word is not. What sounds below 800 Hz is not listened to (see `undertone.py`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ LONGEST = HEAD + TAIL + (1 + MOST_BYTES + CHECK_BYTES) * 2 * SYMBOL
 SYNC = 0.7  # correlation from which a chirp is one; tones reach 0.5
 MATCH = 0.8  # correlation that every symbol of a word must have; noise 3 dB below it still leaves that on average
 SEARCH_AHEAD = 8  # samples: the best correlation is at most this far behind the first good one
+HIGH_PASS = 16  # samples either way that the filter before the search looks at
 SEARCH_STEP = 320  # samples; 40 ms, so that a beginning is found before the shortest word ends
 QUIET = 100  # peak below which nobody looks for a word
 LATE_END = 400  # samples for which the end of a word is looked for behind its place
@@ -130,6 +131,28 @@ _TAIL = _chirp(TAIL, *reversed(CHIRP_HZ))
 _LISTEN_FOR = np.exp(2j * np.pi * np.outer(np.arange(SYMBOL), np.arange(LOWEST, LOWEST + 16)) / SYMBOL)
 
 
+def _high_pass(cut_hz: float) -> NDArray[np.float64]:
+    """A windowed sinc, 2 * HIGH_PASS + 1 taps."""
+    at = np.arange(-HIGH_PASS, HIGH_PASS + 1)
+    low = 2 * cut_hz / RATE * np.sinc(2 * cut_hz / RATE * at) * np.hamming(len(at))
+    taps: NDArray[np.float64] = (at == 0) - low / low.sum()
+    return taps
+
+
+def _above(first: int) -> NDArray[np.float64]:
+    """Takes the whole waves below the nth out of a symbol. Shape (SYMBOL, SYMBOL)."""
+    turns = 2 * np.pi * np.outer(np.arange(SYMBOL), np.arange(first)) / SYMBOL
+    waves = np.concatenate((np.cos(turns), np.sin(turns[:, 1:])), axis=1)
+    waves /= np.sqrt(np.sum(np.square(waves), axis=0))
+    kept: NDArray[np.float64] = np.eye(SYMBOL) - waves @ waves.T
+    return kept
+
+
+_FILTER = _high_pass(850.0)
+_ABOVE = _above(LOWEST - 1)
+_HEAD_HIGH, _TAIL_HIGH = (np.convolve(chirp, _FILTER, "same") for chirp in (_HEAD, _TAIL))
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +168,11 @@ class Decoder:
         self._word_at: int | None = None  # where a word was found to begin
         self._over_at: int | None = None  # where the audio ended
         self._end_is_known = False  # the next end without a beginning belongs to the latest loss
+
+    @property
+    def reading(self) -> bool:
+        """What may become a word has begun, and is not over."""
+        return self._word_at is not None
 
     def feed(self, audio: bytes) -> list[DecodedWord]:
         """Take mu-law, 8 kHz; give the words that end in it."""
@@ -171,9 +199,15 @@ class Decoder:
     def _at(self, start: int, n_samples: int) -> NDArray[np.float32]:
         return self._pcm[start - self._origin : start - self._origin + n_samples]
 
+    def _high(self, start: int, end: int) -> NDArray[np.float64]:
+        """The samples without what is low, from HIGH_PASS more on either side; before the first was silence."""
+        before = max(0, HIGH_PASS - (start - self._origin))
+        samples = self._at(start - HIGH_PASS + before, end - start + 2 * HIGH_PASS - before)
+        return np.convolve(np.concatenate((np.zeros(before), samples)), _FILTER, "valid")
+
     def _forget(self) -> None:
         """Drop what nobody will look at again; rarely, since it copies."""
-        kept_from = self._seek if self._word_at is None else self._word_at
+        kept_from = max(self._origin, (self._seek if self._word_at is None else self._word_at) - HIGH_PASS)
         if kept_from - self._origin > len(self._pcm) // 2:
             self._pcm = self._pcm[kept_from - self._origin :].copy()
             self._origin = kept_from
@@ -182,15 +216,16 @@ class Decoder:
 
     def _search(self) -> bool:
         """Look for a word's beginning as far as the audio goes. True: there is more to do."""
-        n_places = self._end - self._seek - HEAD - SEARCH_AHEAD + 1
+        n_places = self._end - HIGH_PASS - self._seek - HEAD - SEARCH_AHEAD + 1
         if n_places < SEARCH_STEP:
             return False
         window = self._at(self._seek, self._end - self._seek)
         if np.abs(window).max() < QUIET:
             self._seek += n_places
             return False
-        head = _first(_correlation(window, _HEAD)[: n_places + SEARCH_AHEAD])
-        tail = _first(_correlation(window, _TAIL)[: n_places + SEARCH_AHEAD])
+        high = self._high(self._seek, self._end - HIGH_PASS)
+        head = _first(_correlation(high, _HEAD_HIGH)[: n_places + SEARCH_AHEAD])
+        tail = _first(_correlation(high, _TAIL_HIGH)[: n_places + SEARCH_AHEAD])
         if tail is not None and (head is None or tail < head):
             if not self._end_is_known:
                 self.losses.append(Loss((self._seek + tail) / RATE, "headless"))
@@ -232,7 +267,7 @@ class Decoder:
     def _blame(self, start: int, end: int) -> Loss:
         """What went wrong with a word that should have ended at `end`: where is its last chirp?"""
         found_at = start + HEAD
-        tails = _correlation(self._at(found_at, end + LATE_END - found_at), _TAIL)
+        tails = _correlation(self._high(found_at, end + LATE_END - HIGH_PASS), _TAIL_HIGH)
         best = int(np.argmax(tails))
         off = found_at + best + TAIL - end
         if tails[best] < SYNC or not off:
@@ -252,16 +287,16 @@ class Decoder:
 
 def _is(samples: NDArray[np.float32], chirp: NDArray[np.float64]) -> bool:
     """Whether samples are a chirp, every 8 ms of it."""
-    parts, expected = samples.reshape(-1, SYMBOL), chirp.reshape(-1, SYMBOL)
+    parts, expected = samples.reshape(-1, SYMBOL) @ _ABOVE, chirp.reshape(-1, SYMBOL) @ _ABOVE
     likeness = np.sum(parts * expected, axis=1)
     sizes = np.sum(np.square(parts), axis=1) * np.sum(np.square(expected), axis=1)
     return bool(np.all(likeness >= MATCH * np.sqrt(np.maximum(sizes, 1.0))))
 
 
-def _correlation(window: NDArray[np.float32], chirp: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlation(window: NDArray[np.float64], chirp: NDArray[np.float64]) -> NDArray[np.float64]:
     """How well each place of a window matches a chirp that starts there, -1..1. Shape (len - len(chirp) + 1,)."""
     products = np.correlate(window, chirp, "valid")
-    energy = np.concatenate(((0.0,), np.cumsum(np.square(window, dtype=np.float64))))
+    energy = np.concatenate(((0.0,), np.cumsum(np.square(window))))
     energies = energy[len(chirp) :] - energy[: -len(chirp)]
     match: NDArray[np.float64] = products / np.sqrt(np.maximum(energies, 1.0) * float(chirp @ chirp))
     return match
@@ -278,9 +313,10 @@ def _first(matches: NDArray[np.float64]) -> int | None:
 def _bytes(samples: NDArray[np.float32]) -> tuple[bytes, bool]:
     """Read symbols; and whether each of them is the tone it seems to be, in its place to the sample."""
     symbols = samples.reshape(-1, SYMBOL)
-    nibbles = np.argmax(np.abs(symbols @ _LISTEN_FOR), axis=1)
+    tones = np.abs(symbols @ _LISTEN_FOR)
+    nibbles = np.argmax(tones, axis=1)
     likeness = np.sum(symbols * _TONES[nibbles], axis=1)
-    size = np.sqrt(np.maximum(np.sum(np.square(symbols), axis=1), 1.0) * (SYMBOL / 2))
+    size = np.sqrt(np.maximum(np.sum(np.square(tones), axis=1), SYMBOL / 2))  # of what sounds where the tones are
     values: Sequence[int] = (nibbles[::2] << BITS | nibbles[1::2]).tolist()
     return bytes(values), bool(np.all(likeness >= MATCH * size))
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from lineside.standin.endpoint import Socket
 from lineside.standin.recogniser.faults import RecogniserFaults
-from lineside.standin.recogniser.listened import Listened, Transcript
+from lineside.standin.recogniser.listened import Interim, Listened, Transcript
 
 WAITING = 1000  # messages; with more of them the client is not read
 
@@ -28,7 +28,7 @@ class Say:
     message: Message
     kind: Kind = "event"
     text: str | None = None
-    """The final transcript that it brings, for the record."""
+    """The words that it brings, for the record."""
     latency_s: float | None = None
     """From the audio that led to it; None: what is usual for its kind."""
 
@@ -134,7 +134,7 @@ class Outlet:
             await self._send_garbage(say.message)
         await self._write(say.message)
         if say.text is not None:
-            self._listened.keep(Transcript(say.text, now()))
+            self._listened.keep((Transcript if say.kind == "final" else Interim)(say.text, now()))
         if say.kind == "final" and self._faults.duplicate_finals:
             await self._write(say.message)
         if held is not None:

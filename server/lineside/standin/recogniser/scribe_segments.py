@@ -69,7 +69,7 @@ class Segments:
         if not text or text == self._partial:
             return []
         self._told_s, self._partial = self._now_s, text
-        return [Say({"message_type": "partial_transcript", "text": text}, "interim")]
+        return [Say({"message_type": "partial_transcript", "text": text}, "interim", text=text)]
 
     def _commit(self) -> list[Say]:
         text = " ".join(word.text for word in self._words)
