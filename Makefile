@@ -19,7 +19,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/lineside bench --resampler
+	$(BIN)/lineside bench resampler
 	$(BIN)/lineside bench --calls 150
 
 format: $(VENV)/.installed

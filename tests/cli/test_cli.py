@@ -18,8 +18,10 @@ import pytest
 
 from lineside.agents.demo import Reception
 from lineside.cli import main
-from lineside.cli.run_call import _play
+from lineside.cli.caller_script import of_keys
+from lineside.cli.run_call import CallChoice, _plan, play
 from lineside.cli.run_say import run as run_say
+from lineside.errors import SettingsError
 from lineside.standin.provider import Provider
 from lineside.testing import DeepgramSettings, LinesideSettings, Settings, simulation
 
@@ -99,6 +101,10 @@ def test_serving_without_keys_is_refused(monkeypatch: pytest.MonkeyPatch, capsys
         (["say", "***"], {}, "nothing in it that can be spoken"),
         (["call", "--voice", "robot"], {}, "there is no voice 'robot'"),
         (["call", "--agent", "shop.py:Agent"], {}, "there is no file"),
+        (["call", "--ears", "big"], {}, "there are no ears 'big'"),
+        (["call", "--keys", "x"], {}, "--keys: expected keys 0-9 * # A-D"),
+        (["call", "--script", "missing.txt"], {}, "missing.txt: No such file"),
+        (["call", "--script", "missing.txt", "--keys", "1"], {}, "give one of them"),
     ],
 )
 def test_what_a_user_did_wrong_is_one_line(
@@ -189,10 +195,38 @@ async def test_the_keys_are_pressed_and_the_caller_hangs_up_if_the_agent_does_no
 ) -> None:
     async with simulation(Reception) as sim:
         call = await sim.phone.dial()
-        await _play(sim, call, keys)
+        await play(call, of_keys(keys))
         assert call.over
         assert "".join(event.detail for event in call.events if event.kind == "dtmf") == pressed
         assert call.ended_by == ended_by
+
+
+@pytest.mark.parametrize(
+    ("choice", "ears", "speaks"),
+    [
+        (CallChoice(), "deepgram", True),
+        (CallChoice(ears="deepgram-flux"), "deepgram-flux", True),
+        (CallChoice(ears="none"), "none", False),
+        (CallChoice(keys="1"), "none", False),
+        (CallChoice(keys="1", ears="elevenlabs"), "elevenlabs", False),
+        (CallChoice(agent="shop.py:talk"), "none", False),
+        (CallChoice(agent="shop.py:talk", script=Path("talk.txt")), "deepgram", True),
+        (CallChoice(script=Path("keys.txt")), "none", False),
+    ],
+)
+def test_who_listens_and_what_the_caller_does_goes_by_what_is_asked_for(
+    choice: CallChoice, ears: str, speaks: bool
+) -> None:
+    Path("talk.txt").write_text("after 0.7\nsay hello\n")
+    Path("keys.txt").write_text("after 0.7\npress 1\n")
+    chosen, script = _plan(choice)
+    assert (chosen, script.speaks) == (ears, speaks)
+
+
+def test_a_caller_who_speaks_must_be_heard() -> None:
+    Path("talk.txt").write_text("say hello\n")
+    with pytest.raises(SettingsError, match=r"--ears none: talk\.txt has the caller speak"):
+        _plan(CallChoice(ears="none", script=Path("talk.txt")))
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------
@@ -261,3 +295,43 @@ def test_a_simulated_call_is_played_checked_and_recorded(shop: str, nowhere: Pat
     with wave.open(str(nowhere / "there" / "call.wav")) as wav:
         assert wav.getnchannels() == 2
         assert wav.getnframes() > 8000
+
+
+TALK = """\
+expect words Welcome to the shop
+during 2
+say wait please
+expect cut
+expect words Bye
+expect hang up
+"""
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(("script", "status"), [(TALK, 0), (TALK.replace("Bye", "Hello again"), 1)])
+def test_a_caller_from_a_file_talks_to_an_agent_from_a_file(script: str, status: int, nowhere: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    (nowhere / "shop.py").write_text(
+        "from lineside import CallerSaid, CallStarted, HangUp\n"
+        "async def talk(cue):\n"
+        "    match cue:\n"
+        "        case CallStarted():\n"
+        "            yield 'Welcome to the shop. We sell nothing that anybody wants, and we have sold it for years.'\n"
+        "        case CallerSaid():\n"
+        "            yield 'Bye.'\n"
+        "            yield HangUp()\n"
+    )
+    (nowhere / "caller.txt").write_text(script)
+    done = subprocess.run(
+        [*LINESIDE, "call", "--agent", "shop.py:talk", "--script", "caller.txt"],
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert done.stderr == ""
+    report = json.loads((nowhere / "call.json").read_text())
+    failed = [check["name"] for check in report["checks"] if not check["passed"]]
+    assert failed == ([] if status == 0 else ["say wait please → answered with “Hello again”"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -79,10 +80,16 @@ def call(
     voice: Annotated[
         str, typer.Option(help="Whose protocol to speak: deepgram, elevenlabs, elevenlabs-stream.")
     ] = "deepgram",
+    ears: Annotated[
+        str, typer.Option(help="Who hears the caller: deepgram, deepgram-flux, elevenlabs, none.", show_default=False)
+    ] = "",
     agent: Annotated[str | None, typer.Option(help="The agent to call; the demo's reception by default.")] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="What the caller says and does, and what must come of it, a step a line.")
+    ] = None,
     keys: Annotated[
-        str, typer.Option(help="Keys to press: each after a turn was played, `!` before one to interrupt.")
-    ] = "1!9",
+        str | None, typer.Option(help="Only press keys: each after a turn was played, `!` before one to interrupt.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for call.wav and call.json.")] = Path(),
     round_trip_ms: Annotated[int, typer.Option(help="Network round trip of the simulated phone.")] = 80,
 ) -> None:
@@ -90,7 +97,8 @@ def call(
     from lineside.cli import run_call as command
 
     _log_to_stderr(logging.ERROR)
-    if not asyncio.run(command.run(voice, agent, keys, out, round_trip_ms / 1000)):
+    choice = command.CallChoice(voice, ears, agent, keys, script, round_trip_ms / 1000)
+    if not asyncio.run(command.run(choice, out)):
         raise typer.Exit(1)
 
 
@@ -151,19 +159,40 @@ def prompts_remove(
     command.remove(load(config), keys)
 
 
+class Bench(StrEnum):
+    """What can be measured."""
+
+    LOAD = "load"
+    RESAMPLER = "resampler"
+    VAD = "vad"
+    EARS = "ears"
+    BARGE_IN = "barge-in"
+    INTERRUPTIONS = "interruptions"
+    HEARD = "heard"
+    TURN_GAP = "turn-gap"
+
+
 @app.command()
 def bench(
-    calls: Annotated[int, typer.Option(help="Calls at a time.")] = 50,
-    seconds: Annotated[float, typer.Option(help="Length of each run.")] = 20.0,
-    rounds: Annotated[int, typer.Option(help="Runs of each server.")] = 1,
-    voice: Annotated[str, typer.Option(help="As for `call`: whose protocol Lineside speaks.")] = "deepgram",
-    resampler: Annotated[bool, typer.Option("--resampler", help="Measure the resampler instead.")] = False,
+    what: Annotated[
+        Bench,
+        typer.Argument(
+            help="load: beside a bare loop under the same paced calls. resampler, vad: quality and cost. ears: how "
+            "late the caller's audio is. barge-in: from onset to silence, and false cuts. interruptions: from key to "
+            "clear, under load. heard: what was told against what was played. turn-gap: from last word to answer."
+        ),
+    ] = Bench.LOAD,
+    calls: Annotated[int, typer.Option(help="load: calls at a time.")] = 50,
+    seconds: Annotated[float, typer.Option(help="load: length of each run.")] = 20.0,
+    rounds: Annotated[int, typer.Option(help="load: runs of each server.")] = 1,
+    voice: Annotated[str, typer.Option(help="load: as for `call`, whose protocol Lineside speaks.")] = "deepgram",
+    ears: Annotated[bool, typer.Option("--ears", help="load: the caller is heard, too.")] = False,
 ) -> None:
-    """Lineside beside a bare loop under the same paced calls, in one run."""
+    """Figures, each measured in one run on this machine. Fails if one misses its bound."""
     from lineside.cli import run_bench as command
 
-    _log_to_stderr(logging.WARNING)
-    if resampler:
-        command.resampler()
-    else:
-        command.load(calls, seconds, rounds, voice)
+    _log_to_stderr(logging.WARNING if what is Bench.LOAD else logging.ERROR)  # the others make trouble on purpose
+    if what is Bench.LOAD:
+        command.load(calls, seconds, rounds, voice, ears=ears)
+    elif not command.run(what):
+        raise typer.Exit(1)

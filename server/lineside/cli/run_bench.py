@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from rich.console import Console
 
-from lineside.bench import load as load_bench
-from lineside.bench import resampler as resampler_bench
 
-
-def load(calls: int, seconds: float, rounds: int, voice: str) -> None:
+def load(calls: int, seconds: float, rounds: int, voice: str, *, ears: bool) -> None:
     """Lineside beside a bare loop."""
-    Console().print(load_bench.run(calls, seconds, rounds, voice=voice).table())
+    from lineside.bench import load as bench
+
+    Console().print(bench.run(calls, seconds, rounds, voice=voice, ears=ears).table())
 
 
-def resampler() -> None:
-    """The resampler's delay, alias and ripple, for each rate."""
-    resampler_bench.main()
+def run(name: str) -> bool:
+    """One of the benches that take no options, by its module's name; whether every bound holds."""
+    return bool(import_module(f"lineside.bench.{name.replace('-', '_')}").main())

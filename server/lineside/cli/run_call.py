@@ -6,6 +6,8 @@ The provider stand-in runs as its own process; server and phone run here, over r
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 
 import aiohttp
@@ -14,118 +16,162 @@ from rich.console import Console
 
 from lineside.agents.loader import load as load_agent
 from lineside.audio.wav import write_wav
-from lineside.cli.call_checks import Check, ProviderRecord, check
+from lineside.cli.call_checks import check
 from lineside.cli.call_picture import CallPicture
+from lineside.cli.call_steps import check_steps
+from lineside.cli.caller_script import Script, of_keys, parse, read
+from lineside.cli.caller_voice import dubbed, paced, voiced
+from lineside.cli.evidence import Check, Evidence, ProviderRecord
 from lineside.errors import LinesideError, SettingsError
 from lineside.settings import Settings, load
 from lineside.standin.phone import PhoneCall, PhoneSettings
-from lineside.testing import Simulation, simulation
+from lineside.standin.recogniser.caller import Caller
+from lineside.testing import simulation
 from lineside.voices import local_voice
 
 VOICES = ("deepgram", "elevenlabs", "elevenlabs-stream")
-THINKING = 0.6  # s between a turn's end and the caller's key
-INTO_A_TURN = 5.0  # s of a turn that the caller hears before interrupting it
-LONGEST = 120.0  # s for the whole call
+EARS = ("none", "deepgram", "deepgram-flux", "elevenlabs")
+KEYS = "1!9"  # for an agent that hears nothing
+SILENCE_S = 4.0  # after which the agent is told of a silence, if its script has one and the settings say nothing
+LONGEST = 180.0  # s for the whole call
 
 
-async def run(voice: str, agent: str | None, keys: str, out: Path, round_trip: float) -> bool:
+@dataclass(frozen=True, slots=True)
+class CallChoice:
+    """What is asked for on the command line; empty or None where nothing is."""
+
+    voice: str = "deepgram"
+    ears: str = ""
+    agent: str | None = None
+    keys: str | None = None
+    script: Path | None = None
+    round_trip_s: float = 0.08
+
+
+async def run(choice: CallChoice, out: Path) -> bool:
     """Play the call; returns whether everything about it was right.
 
     Raises:
-        SettingsError: there is no such voice, or the agent cannot be loaded.
+        SettingsError: there is no such voice or recogniser, or the agent or the script cannot be used.
     """
-    if voice not in VOICES:
-        raise SettingsError(f"--voice: there is no voice {voice!r}; expected {' or '.join(VOICES)}")
-    settings = await asyncio.to_thread(_settings, voice, agent)
-    console = Console(highlight=False)
-    picture = CallPicture(console)
-    phone = PhoneSettings("", round_trip_s=round_trip)
+    ears, script = await asyncio.to_thread(_plan, choice)
+    settings = await asyncio.to_thread(_settings, choice, ears, script)
+    picture = CallPicture(Console(highlight=False))
+    phone = PhoneSettings("", round_trip_s=choice.round_trip_s)
     async with local_voice() as url:
+        voices = await voiced(script, url)
+        script = paced(script, voices)
+        n_before = len((await _provider_record(url)).spoken)
         async with simulation(settings=settings, phone=phone, provider_url=url, watcher=picture.watch) as sim:
             call = await sim.phone.dial(listener=picture.hear)
-            picture.began(asyncio.get_running_loop().time(), voice)
-            await _play(sim, call, keys)
+            picture.began(call, f"voice: {choice.voice}, ears: {ears}")
+            caller, stuck = await play(call, script, picture)
             await sim.idle()
-        record = await _provider_record(url)
-    checks = check(call, picture.notes, record)
-    await asyncio.to_thread(_write, out, call, _report(call, picture, checks))
+        record = await _provider_record(url, n_before)
+    n_taken = len(script.steps) - len(caller.left)
+    evidence = Evidence.of(call, picture.notes, record, caller.said, stuck, n_taken)
+    checks = check(evidence) + check_steps(script, evidence)
+    said = dubbed(call.said(), evidence.began, caller.said, voices)
+    await asyncio.to_thread(_write, out, said, call.heard(), _report(call, picture, checks))
     picture.conclude(checks, out)
     return all(each.passed for each in checks)
 
 
-def _settings(voice: str, agent: str | None) -> Settings:
-    """What is configured, but for the voice; and an agent that can be called, before anything is started."""
+def _plan(choice: CallChoice) -> tuple[str, Script]:
+    """Who hears the caller, and what the caller does.
+
+    An agent of the user's own is called with keys unless there is a script: nobody knows what may be said to it.
+
+    Raises:
+        SettingsError: the choice contradicts itself.
+    """
+    if choice.voice not in VOICES:
+        raise SettingsError(f"--voice: there is no voice {choice.voice!r}; expected {' or '.join(VOICES)}")
+    if choice.ears not in ("", *EARS):
+        raise SettingsError(f"--ears: there are no ears {choice.ears!r}; expected {' or '.join(EARS)}")
+    if choice.keys is not None and choice.script is not None:
+        raise SettingsError("--keys and --script both say what the caller does; give one of them")
+    by_keys = choice.keys is not None or choice.ears == "none" or choice.agent is not None
+    if choice.script is None and by_keys:
+        return choice.ears or "none", of_keys(KEYS if choice.keys is None else choice.keys)
+    script = demo_script() if choice.script is None else read(choice.script)
+    ears = choice.ears or ("deepgram" if script.speaks else "none")
+    if script.speaks and ears == "none":
+        raise SettingsError(f"--ears none: {choice.script} has the caller speak; leave it out, or take `say` out")
+    return ears, script
+
+
+def demo_script() -> Script:
+    """The caller of `make call`."""
+    return parse(files("lineside").joinpath("cli/caller.txt").read_text(encoding="utf-8"), "caller.txt")
+
+
+def _settings(choice: CallChoice, ears: str, script: Script) -> Settings:
+    """What is configured, but for what was chosen; and an agent that can be called, before anything is started."""
     settings = load()
-    chosen = {"voice": voice} | ({} if agent is None else {"agent": agent})
+    chosen: dict[str, object] = {"voice": choice.voice, "ears": ears}
+    if choice.agent is not None:
+        chosen["agent"] = choice.agent
+    if script.prompted and not settings.lineside.silence_s:
+        chosen["silence_s"] = SILENCE_S
     lineside = settings.lineside.model_copy(update=chosen)
     load_agent(lineside.agent)
     return Settings(lineside, settings.twilio, settings.deepgram, settings.elevenlabs)
 
 
-def _write(out: Path, call: PhoneCall, report: dict[str, object]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    write_wav(out / "call.wav", call.said(), call.heard())
-    (out / "call.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+async def play(call: PhoneCall, script: Script, picture: CallPicture | None = None) -> tuple[Caller, str]:
+    """Be the caller until the call is over. Hangs up when the script has ended and the agent does not.
 
+    Returns:
+        The caller, and what they waited for in vain; empty if for nothing.
 
-async def _play(sim: Simulation, call: PhoneCall, keys: str) -> None:
-    """Be the caller: press each key after the agent fell silent, or in the middle of its turn where `!` says so.
-
-    Hangs up when there is no key left and the agent does not.
+    Raises:
+        LinesideError: the call goes on and on.
     """
+    caller = Caller(call, script.steps)
+    if picture is not None:
+        picture.caller = caller
+    stuck = ""
     try:
         async with asyncio.timeout(LONGEST):
-            await call.connected()
-            await _press(sim, call, keys)
+            try:
+                await caller.run()
+            except TimeoutError:
+                stuck = "the agent was not heard in time"
             if not call.over:
                 await call.hang_up()
             await call.ended()
     except TimeoutError:
         raise LinesideError(f"the call was not over within {LONGEST:g} s") from None
+    return caller, stuck
 
 
-async def _press(sim: Simulation, call: PhoneCall, keys: str) -> None:
-    turns = 1
-    interrupting = False
-    for key in keys:
-        if key == "!":
-            interrupting = True
-            continue
-        if interrupting:
-            await _so_many(sim, call, "first_sent", turns)
-            await asyncio.sleep(INTO_A_TURN)
-        else:
-            await _so_many(sim, call, "turn_ended", turns)
-            await asyncio.sleep(THINKING)
-        if call.over:
-            return
-        call.press(key)
-        turns += 0 if interrupting else 1
-        interrupting = False
-    await _so_many(sim, call, "turn_ended", turns)
-    await asyncio.sleep(THINKING)
+async def _provider_record(url: str, n_before: int = 0) -> ProviderRecord:
+    """What the provider stand-in says it spoke and heard, and what it had to complain of.
 
-
-async def _so_many(sim: Simulation, call: PhoneCall, kind: str, count: int) -> None:
-    """Wait until the call's timeline has so many notes of a kind, or there is no call any more."""
-    await sim.until(lambda: call.over or len(sim.of(call, kind)) >= count)
-
-
-async def _provider_record(url: str) -> ProviderRecord:
-    """What the provider stand-in says it spoke, and what it had to complain of."""
+    Args:
+        n_before: segments that it spoke before the call.
+    """
     address = url.replace("ws://", "http://", 1) + "/standin/record"
     async with aiohttp.ClientSession() as session, session.get(address) as response:
-        return ProviderRecord.from_json(await response.json())
+        record = ProviderRecord.from_json(await response.json())
+        return replace(record, spoken=record.spoken[n_before:])
+
+
+def _write(out: Path, said: bytes, heard: bytes, report: dict[str, object]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_wav(out / "call.wav", said, heard)
+    (out / "call.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
 
 
 def _report(call: PhoneCall, picture: CallPicture, checks: list[Check]) -> dict[str, object]:
-    """Everything that happened, for machines."""
+    """Everything that happened, for machines. Times are seconds since the phone dialled."""
     return {
         "passed": all(each.passed for each in checks),
         "checks": [{"name": each.name, "passed": each.passed, "detail": each.detail} for each in checks],
         "timeline": [
             {
-                "at": round(note.at, 4),
+                "at": picture.since(note.at),
                 "kind": note.kind,
                 **{name: _plain(value) for name, value in note.details.items()},
             }
@@ -134,7 +180,9 @@ def _report(call: PhoneCall, picture: CallPicture, checks: list[Check]) -> dict[
         "phone": {
             "ended_by": call.ended_by,
             "warnings": dict(call.warnings),
-            "events": [{"at": round(event.at, 4), "kind": event.kind, "detail": event.detail} for event in call.events],
+            "events": [
+                {"at": picture.since(event.at), "kind": event.kind, "detail": event.detail} for event in call.events
+            ],
             "twiml": call.transcript,
         },
     }
