@@ -14,8 +14,20 @@ from hypothesis import strategies as st
 
 from lineside.bench import script
 from lineside.bench.load import run
-from lineside.bench.load_call import PAUSE, Caller, LoadCall, Opcode, Stream, frames, upgrade
+from lineside.bench.load_call import (
+    PAUSE,
+    SILENCE,
+    SPEECH,
+    Caller,
+    LoadCall,
+    Opcode,
+    Stream,
+    frames,
+    speech,
+    upgrade,
+)
 from lineside.bench.report import Figures, Report, percentiles
+from lineside.standin.recogniser.modem import Decoder
 
 KEY = "1"
 LENGTH = int(script.seconds(KEY) * 8000)  # bytes of its answer
@@ -115,8 +127,8 @@ def media(n_bytes: int) -> bytes:
     return frame(json.dumps({"event": "media", "media": {"payload": payload}}).encode())
 
 
-def opened() -> tuple[LoadCall, Wire]:
-    call, wire = LoadCall(STREAM, Caller(KEY), asyncio.get_running_loop().time), Wire()
+def opened(*, speaks: bool = False) -> tuple[LoadCall, Wire]:
+    call, wire = LoadCall(STREAM, Caller(KEY), asyncio.get_running_loop().time, speaks=speaks), Wire()
     call.connection_made(wire)
     wire.written.clear()
     call.data_received(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
@@ -142,6 +154,21 @@ async def test_frames_are_twenty_ms_each_and_counted() -> None:
     assert isinstance(audio, dict)
     assert (audio["chunk"], audio["timestamp"]) == ("2", "40")
     assert len(base64.b64decode(audio["payload"])) == 160
+
+
+async def test_a_caller_who_speaks_says_what_no_recogniser_takes_for_words_and_then_listens() -> None:
+    call, wire = opened(speaks=True)
+    wire.take()
+    for _ in speech():
+        call.send_frame(0.0)
+    payloads = [message["media"]["payload"] for message in sent(wire) if isinstance(message["media"], dict)]
+    first = payloads.index(speech()[0].decode())
+    assert payloads[first:] + payloads[:first] == [each.decode() for each in speech()]
+    audio = b"".join(map(base64.b64decode, speech()))
+    silent = audio.count(b"\xff") / len(audio)
+    assert SILENCE / (SPEECH + SILENCE) <= silent < 1
+    decoder = Decoder()
+    assert decoder.feed(audio) == []
 
 
 async def test_a_key_follows_the_frame_when_it_is_time() -> None:
@@ -225,6 +252,7 @@ BARE = Figures(
     n_bytes=8000,
     late_ms=(0.1, 1.0),
     waited=0.01,
+    provider=0.25,
 )
 OURS = replace(BARE, cpu_ms=1.0, idle_kb=100.0, first_audio_ms=(2.0, 5.0), underruns=2)
 LATE = replace(BARE, cpu_ms=99.0, late_ms=(0.1, 5.1))
@@ -263,6 +291,7 @@ def test_the_table_has_a_column_a_server_and_one_to_compare() -> None:
         ["generator late p50 ms", "0.10", "0.10", ""],
         ["generator late p99 ms", "1.00", "1.00", ""],
         ["waited for a core %", "1.0", "1.0", ""],
+        ["provider % of a core", "25", "25", ""],
     ]
 
 
@@ -270,6 +299,12 @@ def test_a_third_server_gets_its_columns() -> None:
     report = Report(2, 1.0, [{"bare": BARE, "lineside": OURS, "ears": OURS}])
     assert {len(row) for row in report.rows()} == {6}
     assert report.rows()[2][-2:] == ["+1.0", "+1.0"]
+
+
+def test_any_server_may_be_the_yardstick() -> None:
+    report = Report(2, 1.0, [{"eared": BARE, "lineside": OURS, "deaf": BARE}], "eared")
+    assert report.rows()[0] == ["", "eared", "lineside", "deaf", "lineside to eared", "deaf to eared"]
+    assert report.cpu_ratio("lineside") == pytest.approx(0.5)
 
 
 def test_figures_survive_the_way_between_processes() -> None:
@@ -300,3 +335,15 @@ def test_a_small_run_measures_both_servers() -> None:
         assert (figures.stuck, figures.lost) == (0, 0)
     assert report.cpu_ratio("lineside") > 0
     assert report.table().row_count == len(report.rows()) - 1
+
+
+@pytest.mark.realtime
+def test_a_small_run_with_ears_measures_them_beside_a_bare_loop_that_hears() -> None:
+    report = run(2, 1.0, keys=script.SMALL_TALK, ears=True)
+    (measured,) = report.rounds
+    assert list(measured) == ["bare + ears", "lineside", "lineside + ears", "lineside + ears + VAD"]
+    assert report.yardstick == "bare + ears"
+    for figures in measured.values():
+        assert figures.n_answers > 0
+        assert (figures.stuck, figures.lost) == (0, 0)
+        assert figures.provider > 0

@@ -9,23 +9,16 @@ run it with priority over them, as in `chrt -f 1 lineside bench`.
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Timer
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from lineside.bench import script
+from lineside.bench.processes import cores, environment, process, told
 from lineside.bench.report import YARDSTICK, Figures, Report, Round
 from lineside.errors import LinesideError
 
-START = 30.0  # s for a process to say where it listens
-STOP = 10.0  # s for a process to end once it was told to
 SLACK = 60.0  # s that a run may take beyond what it plans
 CALLS_A_SECOND = 10  # that connect, on a slow machine
 
@@ -36,15 +29,32 @@ class Server:
 
     module: str
     url: str
+    options: tuple[str, ...] = ()
 
 
-SERVERS: Mapping[str, Server] = {
-    YARDSTICK: Server("lineside.bench.bare_loop", "ws://{address}/media"),
-    "lineside": Server("lineside.bench.server", "http://{address}/twilio/voice"),
+BARE = Server("lineside.bench.bare_loop", "ws://{address}/media")
+OURS = Server("lineside.bench.server", "http://{address}/twilio/voice")
+
+SERVERS: Mapping[str, Server] = {YARDSTICK: BARE, "lineside": OURS}
+
+EARED = YARDSTICK + " + ears"  # the yardstick of those who hear
+HEARING: Mapping[str, Server] = {
+    EARED: replace(BARE, options=("--ears",)),
+    "lineside": OURS,
+    "lineside + ears": replace(OURS, options=("--ears",)),
+    "lineside + ears + VAD": replace(OURS, options=("--ears", "--vad")),
 }
 
 
-def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK, voice: str = "deepgram") -> Report:
+def run(
+    calls: int,
+    seconds: float,
+    rounds: int = 1,
+    *,
+    keys: str = script.TALK,
+    voice: str = "deepgram",
+    ears: bool = False,
+) -> Report:
     """Measure every server under so many calls at once.
 
     Args:
@@ -53,32 +63,18 @@ def run(calls: int, seconds: float, rounds: int = 1, *, keys: str = script.TALK,
         rounds: each measures all servers, in turns of order, so that a drift of the machine's speed cancels out.
         keys: the answers that callers ask for, see `lineside.bench.script`.
         voice: whose protocol Lineside speaks to the provider; the bare loop speaks Deepgram's.
+        ears: measure what hearing costs. The callers speak (without words: see `lineside.bench.load_call.speech`), and
+            the yardstick is a bare loop that sends what they say to a recogniser.
 
     Raises:
         LinesideError: a process did not start, or a run failed.
     """
     if sys.platform != "linux":
         raise LinesideError("the load bench needs Linux: it reads what other processes use")
-    with tempfile.TemporaryDirectory() as folder, _cores() as core:
-        bench = _Bench(calls, seconds, keys, core, folder, voice)
-        return Report(calls, seconds, [bench.round(backwards=n % 2 == 1) for n in range(rounds)])
-
-
-@contextmanager
-def _cores() -> Iterator[int | None]:
-    """Keep a core free for the server: everything else, us included, moves to the others. None when there is one."""
-    if sys.platform != "linux":
-        raise LinesideError("processor cores are chosen on Linux only")
-    allowed = os.sched_getaffinity(0)
-    if len(allowed) == 1:
-        yield None
-        return
-    core = min(allowed)
-    os.sched_setaffinity(0, allowed - {core})  # children inherit it
-    try:
-        yield core
-    finally:
-        os.sched_setaffinity(0, allowed)
+    with tempfile.TemporaryDirectory() as folder, cores() as core:
+        bench = _Bench(calls, seconds, keys, core, folder, voice, ears)
+        measured = [bench.round(backwards=n % 2 == 1) for n in range(rounds)]
+    return Report(calls, seconds, measured, EARED if ears else YARDSTICK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,85 +86,28 @@ class _Bench:
     folder: str
     """Where the processes run: no `.env` and no configuration of the user's is there."""
     voice: str = "deepgram"
+    ears: bool = False
 
     def round(self, *, backwards: bool) -> Round:
-        order = sorted(SERVERS, key=list(SERVERS).index, reverse=backwards)
-        measured = {name: self._measure(SERVERS[name]) for name in order}
-        return {name: measured[name] for name in SERVERS}
-
-    @property
-    def _voice(self) -> list[str]:
-        return ["--voice", self.voice]
+        servers = HEARING if self.ears else SERVERS
+        order = sorted(servers, key=list(servers).index, reverse=backwards)
+        measured = {name: self._measure(servers[name]) for name in order}
+        return {name: measured[name] for name in servers}
 
     def _measure(self, server: Server) -> Figures:
         """One server, from its start to its end; the provider is new each time, too."""
-        environment = _environment()
+        variables = environment()
         core = [] if self.core is None else ["--core", str(self.core)]
+        options = ["--voice", self.voice, *core, *server.options]
         with (
-            self._process(["lineside.standin.provider", "--voice", "tone"], environment) as (_, provider),
-            self._process([server.module, "--provider", provider, *core, *self._voice], environment) as (pid, address),
+            process(["lineside.standin.provider", "--voice", "tone"], variables, self.folder) as (speech_pid, provider),
+            process([server.module, "--provider", provider, *options], variables, self.folder) as (pid, address),
         ):
-            return self._load(server.url.format(address=address), pid, environment)
+            return self._load(server.url.format(address=address), pid, speech_pid, variables)
 
-    def _load(self, url: str, pid: int, environment: Mapping[str, str]) -> Figures:
-        given = ["--server", url, "--watch", pid, "--calls", self.calls, "--seconds", self.seconds, "--keys", self.keys]
-        command = _python("lineside.bench.load_phone", *map(str, given))
+    def _load(self, url: str, pid: int, provider: int, variables: Mapping[str, str]) -> Figures:
+        given = ["--server", url, "--watch", pid, "--provider", provider]
+        given += ["--calls", self.calls, "--seconds", self.seconds, "--keys", self.keys]
+        given += ["--speaks"] if self.ears else []
         limit = self.seconds + self.calls / CALLS_A_SECOND + SLACK
-        try:
-            done = subprocess.run(  # noqa: S603  # our own module
-                command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, timeout=limit, check=True
-            )
-        except subprocess.SubprocessError as exc:
-            raise LinesideError(f"the load on {url} failed: {exc}") from exc
-        return Figures.of(json.loads(done.stdout))
-
-    @contextmanager
-    def _process(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-        """A process that says `listening on` something, and stops when its stdin ends; its id, and that something.
-
-        Raises:
-            LinesideError: it did not start.
-        """
-        with subprocess.Popen(  # noqa: S603  # our own modules
-            _python(*arguments),
-            env=environment,
-            cwd=self.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                yield process.pid, _listening(process)
-            finally:
-                if process.stdin is not None:
-                    process.stdin.close()
-                try:
-                    process.wait(STOP)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-
-
-def _listening(process: subprocess.Popen[str]) -> str:
-    limit = Timer(START, process.kill)
-    limit.start()
-    try:
-        line = process.stdout.readline() if process.stdout is not None else ""
-    finally:
-        limit.cancel()
-    if not line.startswith("listening on "):
-        raise LinesideError(f"{process.args!r} did not start")
-    return line.removeprefix("listening on ").strip()
-
-
-def _python(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
-
-
-def _environment() -> dict[str, str]:
-    """The user's, without any setting of ours, and an account of the carrier's that nobody knows."""
-    ours = ("LINESIDE_", "TWILIO_", "DEEPGRAM_", "ELEVENLABS_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {
-        "TWILIO_ACCOUNT_SID": "AC" + secrets.token_hex(16),
-        "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
-    }
+        return Figures.of(told(["lineside.bench.load_phone", *given], variables, self.folder, limit))

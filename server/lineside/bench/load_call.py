@@ -10,9 +10,10 @@ import asyncio
 import base64
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from math import inf
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -21,9 +22,12 @@ import orjson
 
 from lineside.bench import script
 from lineside.errors import RemoteProtocolError
+from lineside.standin.recogniser import sounds
 
 BYTES_PER_S = 8000
 FRAME_MS = 20
+FRAME = FRAME_MS * BYTES_PER_S // 1000  # bytes
+SPEECH, SILENCE = 3.0, 5.0  # s; a caller who speaks does so for so long at a time, and then listens
 COMPLETE = 0.9  # of an answer's length: servers may drop blanks between sentences
 PAUSE = 0.5  # s between the end of an answer and the next key
 CONNECT_TIMEOUT = 10.0  # s
@@ -108,11 +112,12 @@ class LoadCall(asyncio.Protocol):
 
     Args:
         clock: the pace-maker's, not the loop's: uvloop's counts whole milliseconds.
+        speaks: the caller is heard, see `speech`; else every frame has the same noise, which nobody listens to.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, stream: Stream, caller: Caller, clock: Callable[[], float]) -> None:
+    def __init__(self, stream: Stream, caller: Caller, clock: Callable[[], float], *, speaks: bool = False) -> None:
         self.caller = caller
         self.lost = False  # by no doing of ours
         self._hung_up = False
@@ -124,10 +129,12 @@ class LoadCall(asyncio.Protocol):
         self._sequence = 0
         self._n_frames = 0
         self._marks: deque[tuple[bytes, asyncio.TimerHandle]] = deque()
-        audio = base64.b64encode(random.Random(stream.call_id).randbytes(FRAME_MS * BYTES_PER_S // 1000))
+        rng = random.Random(stream.call_id)
+        self._payloads = speech() if speaks else [base64.b64encode(rng.randbytes(FRAME))]
+        self._first_payload = rng.randrange(len(self._payloads))  # callers do not all speak at the same time
         self._media = (
             b'{"event":"media","sequenceNumber":"%%d","streamSid":"%b","media":{"track":"inbound","chunk":"%%d",'
-            b'"timestamp":"%%d","payload":"%b"}}' % (stream.stream_id.encode(), audio)
+            b'"timestamp":"%%d","payload":"%%b"}}' % stream.stream_id.encode()
         )
 
     async def connect(self) -> None:
@@ -149,7 +156,8 @@ class LoadCall(asyncio.Protocol):
             return
         self._sequence += 1
         self._n_frames += 1
-        self._write(self._media % (self._sequence, self._n_frames, self._n_frames * FRAME_MS))
+        payload = self._payloads[(self._first_payload + self._n_frames) % len(self._payloads)]
+        self._write(self._media % (self._sequence, self._n_frames, self._n_frames * FRAME_MS, payload))
         if now >= self.caller.key_at:
             key = self.caller.press(self._clock())
             self._send("dtmf", b'"dtmf":{"track":"inbound_track","digit":"%b"}' % key.encode())
@@ -244,6 +252,17 @@ class LoadCall(asyncio.Protocol):
         name, _ = self._marks.popleft()
         if not self.transport.is_closing():
             self._send("mark", b'"mark":{"name":"%b"}' % name)
+
+
+@cache
+def speech() -> Sequence[bytes]:
+    """A caller's audio, frame by frame in base64, to be repeated: speech without words, then silence.
+
+    It has no words because those would interrupt the answers that are measured. A recogniser and a detector of speech
+    have as much to do with it as with any.
+    """
+    audio = sounds.babble(SPEECH, -20.0) + sounds.silence(SILENCE)
+    return [base64.b64encode(audio[at : at + FRAME]) for at in range(0, len(audio), FRAME)]
 
 
 def upgrade(stream: Stream) -> bytes:

@@ -183,6 +183,10 @@ class Load:
     seconds: float
     keys: str
     watch: int
+    provider: int
+    """The process of the provider stand-in, which must not be what limits the others."""
+    speaks: bool = False
+    """The callers are heard, not only their keys."""
 
     @property
     def cycle(self) -> float:
@@ -192,9 +196,9 @@ class Load:
 
 async def run(load: Load, dial: Callable[[], Awaitable[Stream]]) -> Figures:
     """Call, stay silent, talk, and measure while all talk."""
-    await _hang_up(await _call(1, load.keys, dial))  # what a server does once, it has done now
+    await _hang_up(await _call(1, load, dial))  # what a server does once, it has done now
     before = Usage.of(load.watch)
-    calls = await _call(load.calls, load.keys, dial)
+    calls = await _call(load.calls, load, dial)
     with _no_garbage_collection(), Pacer(calls) as pacer:
         await asyncio.sleep(SETTLE)
         idle = Usage.of(load.watch)
@@ -209,7 +213,7 @@ async def run(load: Load, dial: Callable[[], Awaitable[Stream]]) -> Figures:
 async def _measure(load: Load, calls: Sequence[LoadCall], pacer: Pacer, idle_bytes: float) -> Figures:
     callers = [each.caller for each in calls]
     n_frames, n_bytes = len(pacer.lateness), sum(each.n_bytes for each in callers)
-    began, before = clock(), Usage.of(load.watch)
+    began, before, provider = clock(), Usage.of(load.watch), Usage.of(load.provider)
     await asyncio.sleep(load.seconds)
     after, ended = Usage.of(load.watch), clock()
     first_audio = [delay for each in callers for pressed_at, delay in each.delays if pressed_at >= began]
@@ -224,6 +228,7 @@ async def _measure(load: Load, calls: Sequence[LoadCall], pacer: Pacer, idle_byt
         n_bytes=sum(each.n_bytes for each in callers) - n_bytes,
         late_ms=_ms(percentiles(pacer.lateness[n_frames:])),
         waited=(after.waiting - before.waiting) / (ended - began),
+        provider=(Usage.of(load.provider).cpu - provider.cpu) / (ended - began),
     )
 
 
@@ -231,15 +236,15 @@ def _ms(seconds: tuple[float, float]) -> tuple[float, float]:
     return seconds[0] * 1000, seconds[1] * 1000
 
 
-async def _call(n: int, keys: str, dial: Callable[[], Awaitable[Stream]]) -> list[LoadCall]:
+async def _call(n: int, load: Load, dial: Callable[[], Awaitable[Stream]]) -> list[LoadCall]:
     """Connect `n` calls."""
-    rng = random.Random(n)
+    rng, keys = random.Random(n), load.keys
     room = asyncio.Semaphore(DIALLING)
 
     async def one() -> LoadCall:
         first = rng.randrange(len(keys))
         async with room:
-            call = LoadCall(await dial(), Caller(keys[first:] + keys[:first]), clock)
+            call = LoadCall(await dial(), Caller(keys[first:] + keys[:first]), clock, speaks=load.speaks)
             await call.connect()
             return call
 
@@ -284,8 +289,10 @@ def main() -> None:
     parser.add_argument("--calls", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--keys", default=script.TALK, help="the keys that callers press")
+    parser.add_argument("--provider", type=int, required=True, help="the provider stand-in's process id")
+    parser.add_argument("--speaks", action="store_true", help="have the callers speak, too")
     given = parser.parse_args()
-    load = Load(given.calls, given.seconds, given.keys, given.watch)
+    load = Load(given.calls, given.seconds, given.keys, given.watch, given.provider, given.speaks)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_main(load, given.server))
     sys.stdout.write(json.dumps(asdict(figures)) + "\n")

@@ -37,6 +37,8 @@ class Figures:
     """How long after its time the generator sent a frame, p50 and p99."""
     waited: float
     """Share of the time in which the server could have run but had no core: others use this machine too."""
+    provider: float
+    """Share of a core that the provider stand-in used. Near 1 it is the stand-in that is measured."""
 
     @property
     def void(self) -> bool:
@@ -68,6 +70,8 @@ class Report:
     calls: int
     seconds: float
     rounds: Sequence[Round]
+    yardstick: str = YARDSTICK
+    """The server that the others are compared with."""
 
     @property
     def valid(self) -> Sequence[Round]:
@@ -80,16 +84,16 @@ class Report:
         return all(_void(each) for each in self.rounds)
 
     def cpu_ratio(self, server: str) -> float:
-        return self._median(lambda each: each[server].cpu_ms / max(each[YARDSTICK].cpu_ms, 0.001))
+        return self._median(lambda each: each[server].cpu_ms / max(each[self.yardstick].cpu_ms, 0.001))
 
     def idle_ratio(self, server: str) -> float:
-        return self._median(lambda each: each[server].idle_kb / max(each[YARDSTICK].idle_kb, 1.0))
+        return self._median(lambda each: each[server].idle_kb / max(each[self.yardstick].idle_kb, 1.0))
 
     def added_ms(self, server: str) -> tuple[float, float]:
         """What the server adds to the time to the first audio, at p50 and p99."""
 
         def added(i: int) -> float:
-            return self._median(lambda each: each[server].first_audio_ms[i] - each[YARDSTICK].first_audio_ms[i])
+            return self._median(lambda each: each[server].first_audio_ms[i] - each[self.yardstick].first_audio_ms[i])
 
         return added(0), added(1)
 
@@ -102,7 +106,7 @@ class Report:
         cpu, idle = [[f"x {ratio(each):.2f}" for each in others] for ratio in (self.cpu_ratio, self.idle_ratio)]
         added = [[f"{self.added_ms(each)[i]:+.1f}" for each in others] for i in range(2)]
         return [
-            ["", *(server + mark for server in servers), *(f"{server} to {YARDSTICK}" for server in others)],
+            ["", *(server + mark for server in servers), *(f"{server} to {self.yardstick}" for server in others)],
             self._row("CPU ms per call-second", lambda it: it.cpu_ms, ".2f", cpu),
             self._row("first audio p50 ms", lambda it: it.first_audio_ms[0], ".1f", added[0]),
             self._row("first audio p99 ms", lambda it: it.first_audio_ms[1], ".1f", added[1]),
@@ -112,6 +116,7 @@ class Report:
             self._row("generator late p50 ms", lambda it: it.late_ms[0], ".2f"),
             self._row("generator late p99 ms", lambda it: it.late_ms[1], ".2f"),
             self._row("waited for a core %", lambda it: 100 * it.waited, ".1f"),
+            self._row("provider % of a core", lambda it: 100 * it.provider, ".0f"),
         ]
 
     def table(self) -> Table:
@@ -129,7 +134,7 @@ class Report:
         return table
 
     def _others(self) -> list[str]:
-        return [server for server in self.rounds[0] if server != YARDSTICK]
+        return [server for server in self.rounds[0] if server != self.yardstick]
 
     def _row(self, name: str, value: Value, form: str, compared: Sequence[str] = ()) -> list[str]:
         """A measure's median for each server, and how the others compare with the yardstick."""

@@ -23,7 +23,14 @@ def main() -> None:
     """Run as this process until stdin ends."""
     given = arguments("Lineside, to be measured")
     settings = Settings(
-        LinesideSettings(voice=given.voice, allow_plain=True, calls_max=MOST_CALLS, calls_waiting_max=MOST_CALLS),
+        LinesideSettings(
+            voice=given.voice,
+            ears="deepgram" if given.ears else "none",
+            vad="local" if given.vad else "none",
+            allow_plain=True,
+            calls_max=MOST_CALLS,
+            calls_waiting_max=MOST_CALLS,
+        ),
         deepgram=DeepgramSettings(api_key=SecretStr("bench"), base_url=given.provider, max_connections=MOST_CALLS),
         elevenlabs=ElevenLabsSettings(api_key=SecretStr("bench"), base_url=given.provider, voice_id="bench"),
     )

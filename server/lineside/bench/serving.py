@@ -14,12 +14,14 @@ HOST = "127.0.0.1"
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The command line of a measured server: `port`, `provider`, `core` and `voice`."""
+    """The command line of a measured server: `port`, `provider`, `core`, `voice`, `ears` and `vad`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free (default)")
     parser.add_argument("--provider", required=True, help="the provider stand-in, as ws://host:port")
     parser.add_argument("--core", type=int, help="run on this processor core only")
     parser.add_argument("--voice", default="deepgram", help="whose protocol to speak, where there is a choice")
+    parser.add_argument("--ears", action="store_true", help="have Deepgram hear the callers")
+    parser.add_argument("--vad", action="store_true", help="have a detector of our own hear them too")
     return parser.parse_args()
 
 
