@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from lineside.events import EarWarned, HearingEvent
-from lineside.hearing.deepgram import DeepgramEar, DeepgramEarOptions
-from lineside.hearing.deepgram_flux import DeepgramFluxEar, DeepgramFluxEarOptions
-from lineside.hearing.elevenlabs import ElevenLabsEar, ElevenLabsEarOptions
+from lineside.hearing.deepgram import deepgram_ear
+from lineside.hearing.deepgram_flux import deepgram_flux_ear
+from lineside.hearing.elevenlabs import elevenlabs_ear
 from lineside.ports import Ear, Hearing
 
 FRAME = 160  # bytes, 20 ms
@@ -169,10 +169,10 @@ class Told(list[tuple[float, HearingEvent]]):
 def make_ear(kind: str, url: str) -> Ear:
     match kind:
         case "nova":
-            return DeepgramEar("nova", DeepgramEarOptions(api_key="the-key", base_url=url))
+            return deepgram_ear("the-key", url)
         case "flux":
-            return DeepgramFluxEar("flux", DeepgramFluxEarOptions(api_key="the-key", base_url=url))
-    return ElevenLabsEar("scribe", ElevenLabsEarOptions(api_key="the-key", base_url=url))
+            return deepgram_flux_ear("the-key", url)
+    return elevenlabs_ear("the-key", url)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 from hearing.recogniser import SPEECH, Recogniser, alive, final, listening, now, results, speak
 from lineside.errors import SettingsError
 from lineside.events import EarWarned, EndOfTurn, Partial, SpeechStarted
-from lineside.hearing.deepgram import DeepgramEar, DeepgramEarOptions
+from lineside.hearing.deepgram import deepgram_ear
 from lineside.wire.deepgram_listen import ListenOptions
 
 
@@ -22,11 +22,8 @@ def sound() -> Recogniser:
 
 async def test_it_asks_for_what_was_configured_as_whom_it_was_configured() -> None:
     async with sound() as server:
-        options = DeepgramEarOptions(
-            api_key="the-key", base_url=server.url, listen=ListenOptions(keyterms=("Lineside",))
-        )
-        ear = DeepgramEar("front", options)
-        assert ear.name == "front"
+        ear = deepgram_ear("the-key", server.url, ListenOptions(keyterms=("Lineside",)))
+        assert ear.name == "deepgram"
         async with ear.connect(lambda _: None):
             await asyncio.sleep(0.1)
         request = server.connections[0].request
@@ -37,12 +34,12 @@ async def test_it_asks_for_what_was_configured_as_whom_it_was_configured() -> No
 
 
 def test_a_key_is_not_shown() -> None:
-    assert "the-key" not in repr(DeepgramEarOptions(api_key="the-key"))
+    assert "the-key" not in repr(deepgram_ear("the-key").habits)
 
 
 def test_an_ear_that_cannot_work_is_refused_before_any_call() -> None:
     with pytest.raises(SettingsError, match="DEEPGRAM_BASE_URL"):
-        DeepgramEar("front", DeepgramEarOptions(api_key="the-key", base_url="nowhere"))
+        deepgram_ear("the-key", "nowhere")
 
 
 async def test_a_turn_is_told_as_it_is_heard() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hearing.recogniser import SPEECH, Recogniser, alive, listening, now, speak, turn_info
 from lineside.errors import SettingsError
 from lineside.events import EagerEndOfTurn, EarWarned, EndOfTurn, Partial, SpeechStarted, TurnResumed
-from lineside.hearing.deepgram_flux import DeepgramFluxEar, DeepgramFluxEarOptions
+from lineside.hearing.deepgram_flux import deepgram_flux_ear
 from lineside.wire.deepgram_flux_listen import FluxOptions
 
 
@@ -22,11 +22,8 @@ def sound() -> Recogniser:
 
 async def test_it_asks_for_what_was_configured_as_whom_it_was_configured() -> None:
     async with sound() as server:
-        options = DeepgramFluxEarOptions(
-            api_key="the-key", base_url=server.url, flux=FluxOptions(eager_eot_threshold=0.5)
-        )
-        ear = DeepgramFluxEar("front", options)
-        assert ear.name == "front"
+        ear = deepgram_flux_ear("the-key", server.url, FluxOptions(eager_eot_threshold=0.5))
+        assert ear.name == "deepgram-flux"
         async with ear.connect(lambda _: None):
             await asyncio.sleep(0.1)
         request = server.connections[0].request
@@ -37,12 +34,12 @@ async def test_it_asks_for_what_was_configured_as_whom_it_was_configured() -> No
 
 
 def test_a_key_is_not_shown() -> None:
-    assert "the-key" not in repr(DeepgramFluxEarOptions(api_key="the-key"))
+    assert "the-key" not in repr(deepgram_flux_ear("the-key").habits)
 
 
 def test_an_ear_that_cannot_work_is_refused_before_any_call() -> None:
     with pytest.raises(SettingsError, match="DEEPGRAM_BASE_URL"):
-        DeepgramFluxEar("front", DeepgramFluxEarOptions(api_key="the-key", base_url="nowhere"))
+        deepgram_flux_ear("the-key", "nowhere")
 
 
 async def test_a_turn_is_told_as_it_is_heard() -> None:
@@ -110,6 +107,7 @@ def timed(info: dict[str, Any], *starts: float) -> dict[str, Any]:
 
 async def test_a_turn_goes_on_on_the_next_socket_from_its_last_word() -> None:
     async with Recogniser() as server, listening("flux", server) as (hearing, told):
+        began = now()
         await speak(hearing, 0, 3)
         await server.connections[0].say(
             timed(turn_info("StartOfTurn", "I need", end=1.5), 0.5, 1.0),
@@ -125,7 +123,7 @@ async def test_a_turn_goes_on_on_the_next_socket_from_its_last_word() -> None:
         assert told.said == [
             SpeechStarted(),
             Partial("I need"),
-            EagerEndOfTurn("I need it now."),
+            EagerEndOfTurn("I need it now.", pytest.approx(began + 2.28, abs=0.001)),
             TurnResumed(),
             SpeechStarted(),
             Partial("I need it now or"),

@@ -404,3 +404,46 @@ def test_no_text_is_empty_and_a_draft_stands_until_it_is_taken_back_or_confirmed
 def test_whatever_comes_is_an_event_or_one_of_our_errors(body: dict[str, Any]) -> None:
     with suppress(RemoteProtocolError, ProviderUnavailable):
         FluxWire().receive(json.dumps({"type": "TurnInfo", "event": "Update", "turn_index": 0} | body))
+
+
+# -- when it was said --------------------------------------------------------------------------------------------------
+
+
+def arrived(seconds: float) -> float:
+    """Audio that has come in real time since the loop's second 1000."""
+    return 1000 + seconds
+
+
+def test_a_turn_and_its_eager_end_are_dated_by_the_end_of_the_last_word() -> None:
+    wire = FluxWire(arrived)
+    text = "I need it."
+    eager = turn_info("EagerEndOfTurn", text, words=timed(text))
+    assert hear(wire, eager) == [EagerEndOfTurn(text, 1001.4)]
+    assert hear(wire, turn_info("EndOfTurn", text, words=timed(text))) == [EndOfTurn(text, 1001.4)]
+
+
+def test_words_without_times_date_nothing() -> None:
+    assert hear(FluxWire(arrived), turn_info("EndOfTurn", "Yes.")) == [EndOfTurn("Yes.")]
+
+
+def test_a_turn_whose_end_was_never_told_keeps_its_date() -> None:
+    wire = FluxWire(arrived)
+    hear(wire, turn_info("Update", "Yes", words=timed("Yes")))
+    events = hear(wire, turn_info("EndOfTurn", "No", turn=1, words=timed("No", 5.0)))
+    assert events == [EndOfTurn("Yes", 1000.4), EndOfTurn("No", 1005.4)]
+
+
+def test_what_is_left_of_a_turn_when_its_socket_dies_is_dated_by_its_own_last_word() -> None:
+    wire = FluxWire(arrived)
+    text = "I need it"
+    hear(wire, turn_info("Update", text, words=timed(text), window=(0.0, 2.0)))
+    wire.lost()
+    assert wire.finish(deaf=False) == [EndOfTurn("I need", 1000.9)]
+
+
+def test_what_a_refused_ear_had_understood_is_dated_by_its_last_word() -> None:
+    wire = FluxWire(arrived)
+    text = "I need it"
+    hear(wire, turn_info("Update", text, words=timed(text), window=(0.0, 2.0)))
+    wire.lost()
+    assert wire.finish(deaf=True) == [EndOfTurn(text, 1001.4)]

@@ -492,3 +492,50 @@ def test_whatever_comes_is_an_event_or_one_of_our_errors(message: str | bytes) -
 def test_known_types_with_odd_members_are_an_event_or_one_of_our_errors(kind: str, body: dict[str, Any]) -> None:
     with suppress(RemoteProtocolError, ProviderUnavailable):
         ListenWire().receive(json.dumps({"type": kind} | body))
+
+
+# -- when it was said --------------------------------------------------------------------------------------------------
+
+
+def arrived(seconds: float) -> float:
+    """Audio that has come in real time since the loop's second 1000."""
+    return 1000 + seconds
+
+
+def worded(message: str, *ends: float) -> str:
+    """The message with words that end then."""
+    body = json.loads(message)
+    words = [{"word": "w", "start": end - 0.2, "end": end} for end in ends]
+    body["channel"]["alternatives"][0]["words"] = words
+    return json.dumps(body)
+
+
+def test_a_turn_is_dated_by_the_end_of_its_last_word() -> None:
+    wire = ListenWire(arrived)
+    assert hear(wire, DOCUMENTED) == [EndOfTurn("I'd like to cancel.", 1004.4)]
+
+
+def test_a_final_without_a_word_does_not_date_the_turn() -> None:
+    wire = ListenWire(arrived)
+    events = hear(wire, worded(final("Yes.", 0.0), 0.5, 0.8), final("", 1.0, speech_final=True))
+    assert events[-1] == EndOfTurn("Yes.", 1000.8)
+
+
+def test_a_turn_whose_words_have_no_times_is_dated_by_its_utterance_end_or_not_at_all() -> None:
+    wire = ListenWire(arrived)
+    assert hear(wire, final("Yes.", 0.0), utterance_end(0.7))[-1] == EndOfTurn("Yes.", 1000.7)
+    assert hear(wire, final("No.", 2.0, speech_final=True))[-1] == EndOfTurn("No.")
+
+
+def test_a_turn_keeps_its_date_when_its_socket_dies() -> None:
+    wire = ListenWire(arrived)
+    hear(wire, worded(final("Yes", 0.0), 0.8), worded(results("pl", 1.0), 1.3))
+    wire.lost()
+    assert wire.finish(deaf=True) == [EndOfTurn("Yes pl", 1001.3)]
+
+
+@pytest.mark.parametrize("words", [None, [], [{}], ["w"], [{"end": "1"}], [{"end": True}], {"end": 1.0}])
+def test_odd_words_date_nothing_and_break_nothing(words: Any) -> None:
+    body = json.loads(final("Yes.", 0.0, speech_final=True))
+    body["channel"]["alternatives"][0]["words"] = words
+    assert hear(ListenWire(arrived), json.dumps(body)) == [EndOfTurn("Yes.")]

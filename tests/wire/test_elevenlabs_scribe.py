@@ -319,3 +319,87 @@ def test_what_is_settled_never_passes_what_was_sent_and_never_goes_back(steps: l
 def test_whatever_comes_is_an_event_or_one_of_our_errors(message: str | bytes) -> None:
     with suppress(RemoteProtocolError, ProviderError):
         ScribeWire(ScribeOptions()).receive(message)
+
+
+def test_a_text_that_is_committed_twice_is_told_once() -> None:
+    wire = fed(3)
+    assert hear(wire, committed("Yes."), committed("Yes.")) == [EndOfTurn("Yes.")]
+    wire.audio(SECOND)
+    assert hear(wire, committed("Yes.")) == [EndOfTurn("Yes.")]  # said again
+
+
+def test_texts_that_were_held_up_together_are_all_told() -> None:
+    assert hear(fed(9), committed("Yes."), committed("No."), committed("Yes.")) == [
+        EndOfTurn("Yes."),
+        EndOfTurn("No."),
+        EndOfTurn("Yes."),
+    ]
+
+
+# -- when it was said --------------------------------------------------------------------------------------------------
+
+TIMED = ScribeOptions(include_timestamps=True)
+
+
+def arrived(seconds: float) -> float:
+    """Audio that has come in real time since the loop's second 1000."""
+    return 1000 + seconds
+
+
+def timed_twin(text: str, *ends: float) -> str:
+    words = [{"text": "w", "type": "word", "start": end - 0.2, "end": end} for end in ends]
+    space = {"text": " ", "type": "spacing", "start": ends[-1], "end": ends[-1] + 5} if ends else {}
+    body = {"message_type": "committed_transcript_with_timestamps", "text": text, "words": [*words, space]}
+    return json.dumps(body)
+
+
+def listened(seconds: int) -> ScribeWire:
+    """A wire that was sent so much audio and asked for times."""
+    wire = ScribeWire(TIMED, arrived)
+    for _ in range(seconds):
+        wire.audio(SECOND)
+    return wire
+
+
+def test_times_are_asked_for_only_by_option() -> None:
+    assert "include_timestamps" not in scribe_url("wss://h", ScribeOptions())
+    assert "include_timestamps=true" in scribe_url("wss://h", TIMED)
+
+
+def test_with_times_asked_for_the_twin_tells_the_turn_and_dates_it() -> None:
+    wire = listened(8)
+    assert hear(wire, committed("Yes please.")) == []
+    assert wire.unfinished
+    assert wire.settled == 0.0  # or the audio could not be dated any more
+    assert hear(wire, timed_twin("Yes please.", 2.0, 2.9)) == [EndOfTurn("Yes please.", 1002.9)]
+    assert not wire.unfinished
+    assert wire.settled == 7.0
+
+
+@pytest.mark.parametrize("following", [partial("No"), committed("No"), committed("")])
+def test_a_turn_whose_twin_does_not_come_is_told_by_what_comes_next(following: str) -> None:
+    wire = listened(5)
+    assert hear(wire, committed("Yes."), following)[0] == EndOfTurn("Yes.")
+
+
+def test_a_turn_whose_twin_was_lost_with_its_socket_is_heard_again_or_told_at_the_end() -> None:
+    wire = listened(5)
+    assert hear(wire, committed("Yes.")) == []
+    assert wire.lost() == []
+    assert wire.settled == 0.0
+    assert wire.finish(deaf=True) == [EndOfTurn("Yes.")]
+
+
+def test_times_that_would_lie_in_an_earlier_segment_date_nothing() -> None:
+    wire = listened(10)
+    hear(wire, committed("One."), timed_twin("One.", 8.0))
+    for _ in range(5):
+        wire.audio(SECOND)
+    assert hear(wire, committed("Two."), timed_twin("Two.", 2.0)) == [EndOfTurn("Two.")]
+
+
+@pytest.mark.parametrize("words", [None, {}, [], ["w"], [{"type": "word"}], [{"type": "word", "end": "1"}]])
+def test_odd_words_date_nothing_and_break_nothing(words: object) -> None:
+    wire = listened(5)
+    body = {"message_type": "committed_transcript_with_timestamps", "text": "Yes.", "words": words}
+    assert hear(wire, committed("Yes."), json.dumps(body)) == [EndOfTurn("Yes.")]

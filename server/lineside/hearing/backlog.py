@@ -8,6 +8,8 @@ Source for the pace: https://developers.deepgram.com/docs/recovering-from-connec
 
 from __future__ import annotations
 
+from math import ceil
+
 RATE = 8000  # bytes of mu-law a second
 HOLD_S = 10.0
 BURST_S = 0.2  # s at the ingest rate that may go at once: a carrier's frames come in clumps of that size
@@ -30,6 +32,7 @@ class Backlog:
         self._pace = RATE * ingest
         self._limit = round(hold_s * RATE)
         self._audio = bytearray()
+        self._n_pushed = 0  # in all
         self._n_sent = 0  # of the audio held, on the present socket
         self._behind = 0  # position of the first byte held
         self._n_settled = 0
@@ -40,9 +43,23 @@ class Backlog:
         """Bytes not sent yet."""
         return len(self._audio) - self._n_sent
 
+    @property
+    def n_released(self) -> int:
+        """How many of all bytes ever pushed come before the first one held."""
+        return self._n_pushed - len(self._audio)
+
+    def nth(self, position: float) -> int | None:
+        """Which of all bytes ever pushed, counted from 1, is the last one before this position on the present socket.
+
+        None when that one is not held any more, or was not sent.
+        """
+        ahead = position - self._behind
+        return self.n_released + ceil(ahead) if 0 < ahead <= self._n_sent else None
+
     def push(self, audio: bytes) -> None:
         """Add audio of any length; over the bound the oldest is dropped."""
         self._audio += audio
+        self._n_pushed += len(audio)
         over = len(self._audio) - self._limit
         if over > 0:
             was_sent = min(over, self._n_sent)
@@ -65,10 +82,11 @@ class Backlog:
         self._paid_until = max(self._paid_until, now) + self.chunk / self._pace
         return bytes(self._audio[start : self._n_sent])
 
-    def settle(self, position: int) -> None:
+    def settle(self, position: float) -> None:
         """Nothing before this position need be sent again."""
-        self._n_settled = max(self._n_settled, position)
-        ahead = min(position - self._behind, self._n_sent)
+        settled = round(min(position, self._behind + self._n_sent))  # the service may claim more than it was sent
+        self._n_settled = max(self._n_settled, settled)
+        ahead = settled - self._behind
         if ahead > 0:
             self._release(ahead)
 

@@ -5,67 +5,39 @@ Source: https://elevenlabs.io/docs/api-reference/speech-to-text/v-1-speech-to-te
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-
-from lineside.events import HearingEvent
-from lineside.hearing.backlog import HOLD_S
-from lineside.hearing.listening import Habits, Listening
-from lineside.ports import Hearing
+from lineside.hearing.ear import SocketEar
+from lineside.hearing.listening import UNTOLD, Habits
 from lineside.wire.elevenlabs import closed_error, upgrade_error
-from lineside.wire.elevenlabs_scribe import ScribeOptions, ScribeWire, scribe_url
+from lineside.wire.elevenlabs_scribe import ANSWER_S, ScribeOptions, ScribeWire, scribe_url
 
+BASE_URL = "wss://api.elevenlabs.io"
 CHUNK = 800  # bytes, 100 ms
 INGEST = 2.0  # times real time; faster was seen to be taken, but there is an error for too much (queue_overflow)
 KEEP_ALIVE_EVERY = 5.0  # s; how long it stays open without audio is not published, so a little silence now and then
+# s of audio without a message, beyond the silence that ends a turn and the time its text then takes. Partial texts are
+# half a second apart while words come.
+PATIENCE = 2.5
+HOLD_S = 20.0  # s; nothing is settled before the caller pauses, and five seconds more are held than were open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElevenLabsEarOptions:
-    """What is the same for every call: where to connect, as whom, and how to listen."""
-
-    api_key: str = field(repr=False)
-    base_url: str = "wss://api.elevenlabs.io"
-    scribe: ScribeOptions = field(default_factory=ScribeOptions)
-    connect_timeout: float = 5.0
-    answer_timeout: float = 15.0
-    """Seconds of audio without any message, while something is not committed, after which the socket is given up."""
-    quiet_timeout: float = 60.0
-    """The same while nothing is. The service says nothing about silence, so this replaces a sound socket too."""
-    hold_s: float = HOLD_S
-    """Seconds of audio held for a socket that is not there, or that may have to be sent again."""
-
-
-class ElevenLabsEar:
-    """A Scribe recogniser; see `lineside.ports.Ear`.
+def elevenlabs_ear(api_key: str, base_url: str = BASE_URL, options: ScribeOptions | None = None) -> SocketEar:
+    """A Scribe recogniser.
 
     Raises:
         SettingsError: the base URL is none.
     """
-
-    def __init__(self, name: str, options: ElevenLabsEarOptions) -> None:
-        self.name = name
-        self._scribe = options.scribe
-        self._habits = Habits(
-            who="ElevenLabs",
-            url=scribe_url(options.base_url, options.scribe),
-            headers={"xi-api-key": options.api_key},
-            chunk=CHUNK,
-            ingest=INGEST,
-            answer_timeout=options.answer_timeout,
-            quiet_timeout=options.quiet_timeout,
-            hold_s=options.hold_s,
-            connect_timeout=options.connect_timeout,
-            keep_alive_every=KEEP_ALIVE_EVERY,
-            explain=upgrade_error,
-            explain_close=closed_error,
-        )
-
-    @contextlib.asynccontextmanager
-    async def connect(self, listener: Callable[[HearingEvent], None]) -> AsyncIterator[Hearing]:
-        hearing = Listening(self._habits, ScribeWire(self._scribe), listener)
-        try:
-            yield hearing
-        finally:
-            await hearing.close()
+    scribe = options or ScribeOptions()
+    habits = Habits(
+        who="ElevenLabs",
+        url=scribe_url(base_url, scribe),
+        headers={"xi-api-key": api_key},
+        chunk=CHUNK,
+        ingest=INGEST,
+        answer_timeout=scribe.vad_silence_threshold_secs + ANSWER_S[1] + PATIENCE,
+        quiet_timeout=UNTOLD,  # it has nothing to say about silence
+        hold_s=HOLD_S,
+        keep_alive_every=KEEP_ALIVE_EVERY,
+        explain=upgrade_error,
+        explain_close=closed_error,
+    )
+    return SocketEar("elevenlabs", habits, lambda arrived: ScribeWire(scribe, arrived))

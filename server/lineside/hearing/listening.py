@@ -19,11 +19,15 @@ from typing import Protocol
 
 from lineside.errors import ProtocolError, ProviderError, ProviderRefused, ProviderSilent, ProviderUnavailable
 from lineside.events import EarWarned, HearingEvent
+from lineside.hearing.arrivals import Arrivals
 from lineside.hearing.backlog import HOLD_S, RATE, Backlog
 from lineside.link.provider_socket import ProviderSocket
+from lineside.wire.arrived import Arrived
 
 TICK = 0.5  # s between two looks at the deadlines, at most
 GAP = 0.5  # s without audio from the carrier that are not jitter any more
+TALKS = 2  # messages without news, after which a socket is known to tell of silence: the first may be a greeting
+UNTOLD = 60.0  # s of audio in which one that is not may say nothing; it is replaced then, sound or not
 QUEUE = 4  # messages; more than a socket that takes them promptly ever has waiting
 RETRIES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets that were of no use; the last is repeated
 STEADY = 10.0  # s; a socket that lived so long was of use
@@ -62,10 +66,13 @@ class Habits:
     ingest: float
     """Times real time at which it takes audio."""
     answer_timeout: float
-    """Seconds of audio, sent or waiting, without any message while an utterance is open."""
+    """Seconds of audio, sent or waiting, without any message while an utterance is open; then the socket is given up.
+    So much less than `hold_s` that what it heard and did not answer is still held for the next one."""
     quiet_timeout: float
-    """The same while none is open; longer for a service that has nothing to say about silence."""
+    """The same while none is open, for a service that tells of silence. One that has said something, but nothing of
+    silence, has a minute."""
     hold_s: float = HOLD_S
+    """Seconds of audio held for a socket that is not there, or that may have to be sent again."""
     connect_timeout: float = 5.0
     fills: bool = False
     """Silence always takes the place of audio that does not come. Else it does so while an utterance is open."""
@@ -80,12 +87,15 @@ class Habits:
 class Listening:
     """One call's line to a recogniser; see `lineside.ports.Hearing`."""
 
-    def __init__(self, habits: Habits, wire: Wire, listener: Callable[[HearingEvent], None]) -> None:
+    def __init__(
+        self, habits: Habits, wire: Callable[[Arrived], Wire], listener: Callable[[HearingEvent], None]
+    ) -> None:
         self._habits = habits
-        self._wire = wire
+        self._wire = wire(self._arrived)
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog(habits.chunk, ingest=habits.ingest, hold_s=habits.hold_s)
+        self._arrivals = Arrivals()
         self._chunk_s = habits.chunk / RATE
         now = self._loop.time()
         self._fed_at = now
@@ -97,6 +107,7 @@ class Listening:
         self._sent_at = now
         self._any_audio = False
         self._unanswered = 0  # bytes of audio since its last message
+        self._n_quiet = 0  # messages without news while nothing was being said
         # Of the present outage:
         self._lost_at: float | None = None
         self._failures = 0
@@ -109,6 +120,10 @@ class Listening:
         self._pumping: asyncio.TimerHandle | None = None
         self._socket = self._connect()
         self._ticking = self._loop.call_later(TICK, self._tick)
+
+    @property
+    def chunk(self) -> int:
+        return self._habits.chunk
 
     def feed(self, audio: bytes) -> None:
         """Caller audio, mu-law 8 kHz, as it arrives. Never waits."""
@@ -127,10 +142,16 @@ class Listening:
     def _take_in(self, audio: bytes) -> None:
         backlog = self._backlog
         backlog.push(audio)
+        self._arrivals.came(len(audio), self._loop.time())
         if self._socket.open:
             self._unanswered += len(audio)
             if backlog.waiting >= backlog.chunk:
                 self._pump()
+
+    def _arrived(self, seconds: float) -> float | None:
+        """See `lineside.wire.arrived.Arrived`."""
+        nth = self._backlog.nth(seconds * RATE)
+        return None if nth is None else self._arrivals.at(nth)
 
     def _pump(self) -> None:
         """Send what may be sent now, and come back for the rest."""
@@ -170,8 +191,10 @@ class Listening:
             self._ticking = self._loop.call_later(wait, self._tick)
 
     def _overdue(self) -> bool:
-        habits = self._habits
-        limit = habits.answer_timeout if self._wire.unfinished else habits.quiet_timeout
+        if self._wire.unfinished:
+            limit = self._habits.answer_timeout
+        else:
+            limit = UNTOLD if 0 < self._n_quiet < TALKS else self._habits.quiet_timeout
         return self._unanswered >= limit * RATE
 
     def _idle(self, now: float) -> float:
@@ -236,7 +259,7 @@ class Listening:
     def _opened(self) -> None:
         self._opened_at = self._sent_at = self._loop.time()
         self._answered = self._any_audio = False
-        self._unanswered = 0
+        self._unanswered = self._n_quiet = 0
         self._resent = self._backlog.waiting
         self._pump()
 
@@ -252,7 +275,9 @@ class Listening:
             socket.fail(ProviderUnavailable(str(exc)))
             return
         self._unanswered = 0
-        self._backlog.settle(round(self._wire.settled * RATE))
+        self._n_quiet += not (events or self._wire.unfinished)
+        self._backlog.settle(self._wire.settled * RATE)
+        self._arrivals.forget(self._backlog.n_released)
         if not self._answered:
             self._answered = True
             self._report_return()

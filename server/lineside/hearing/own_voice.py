@@ -45,9 +45,9 @@ class OwnVoice:
         return self._plays_until >= self._clock() - ECHO_LAG
 
     def alone(self, evidence: Evidence) -> bool:
-        """Whether nobody else was heard at the end of what came. Never when we have been silent."""
+        """Whether nobody else was heard at the end of what came. Never when we were silent, or nothing comes back."""
         heard_until = self.guard.heard_until  # not now: after a stall of the leg much comes at once
-        if heard_until is None or not self.audible:
+        if heard_until is None or not (self.audible and self.guard.needed):
             return False
         return self.guard.foreign(heard_until, evidence.within) < evidence.least
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from lineside.errors import RemoteProtocolError
 from lineside.events import EagerEndOfTurn, EndOfTurn, HearingEvent, Partial, SpeechStarted, TurnResumed
+from lineside.wire.arrived import Arrived, untold
 from lineside.wire.deepgram_listen import (
     ONSET_S,
     QUIET_S,
@@ -28,6 +29,7 @@ from lineside.wire.deepgram_listen import (
     decode,
     encode,
     failure,
+    is_time,
     seconds,
     warning,
     wrong,
@@ -35,6 +37,7 @@ from lineside.wire.deepgram_listen import (
 
 MAX_KEYTERMS = 100
 REDACTIONS = ("numbers", "aggressive_numbers")
+NOTHING: tuple[str, float | None] = ("", None)  # a text, and when its last word was here
 FORCE_END_TURN = '{"type":"ForceEndTurn"}'
 
 # -- options and address -----------------------------------------------------------------------------------------------
@@ -181,18 +184,20 @@ def _timings(words: object) -> tuple[tuple[float, float], ...]:
     if not isinstance(words, list):
         return ()
     times = [(word.get("start"), word.get("end")) for word in words if isinstance(word, dict)]
-    known = [(float(a), float(b)) for a, b in times if isinstance(a, int | float) and isinstance(b, int | float)]
+    known = [(float(a), float(b)) for a, b in times if is_time(a) and is_time(b)]
     return tuple(known) if len(known) == len(words) else ()
 
 
 class FluxWire:
     """The open turn, over a call's sockets, one after the other."""
 
-    def __init__(self) -> None:
-        self._carried = ""  # the settled part of a turn that an earlier socket could not end
-        self._text = ""  # of the open turn on this socket
-        self._safe = ""  # the part of it whose audio is settled
-        self._unsettled = ""  # what the last socket had of a turn beyond that: it will be heard again
+    def __init__(self, arrived: Arrived = untold) -> None:
+        self._arrived = arrived
+        # Texts, and the loop time at which the last word of each was here:
+        self._carried, self._carried_by = NOTHING  # the settled part of a turn that an earlier socket could not end
+        self._text, self._text_by = NOTHING  # of the open turn on this socket
+        self._safe, self._safe_by = NOTHING  # the part of it whose audio is settled
+        self._unsettled, self._unsettled_by = NOTHING  # what the last socket had beyond that: it will be heard again
         self._turn = -1
         self._open = False
         self._eager = False  # an EagerEndOfTurn stands
@@ -229,8 +234,9 @@ class FluxWire:
     def lost(self) -> list[HearingEvent]:
         """The socket is gone. The next one's time and turns start at zero, with the audio that is not settled."""
         events: list[HearingEvent] = [TurnResumed()] if self._eager else []
-        self._unsettled = self._text[len(self._safe) :].strip()
-        self._carried = _join(self._carried, self._safe)
+        self._unsettled, self._unsettled_by = self._text[len(self._safe) :].strip(), self._text_by
+        if self._safe:
+            self._carried, self._carried_by = _join(self._carried, self._safe), self._safe_by
         self._text = self._safe = ""
         self._turn, self._open, self._eager = -1, False, False
         self.settled = 0.0
@@ -245,7 +251,7 @@ class FluxWire:
         text = ""
         if deaf:
             text, self._unsettled = self._unsettled, ""
-        return self._end(text)
+        return self._end(text, self._unsettled_by)
 
     def _turn_info(self, info: _TurnInfo) -> list[HearingEvent]:
         if info.turn < self._turn:
@@ -253,9 +259,10 @@ class FluxWire:
         events: list[HearingEvent] = []
         if info.turn > self._turn:
             if self._turn >= 0:
-                events += self._end(self._text)  # its own end was never told
+                events += self._end(self._text, self._text_by)  # its own end was never told
             self._turn = info.turn
         self._text = info.text
+        self._text_by = self._arrived(info.words[-1][1]) if info.words else None
         match info.event:
             case "StartOfTurn":
                 self._open = True
@@ -265,18 +272,18 @@ class FluxWire:
             case "EagerEndOfTurn":
                 if text := _join(self._carried, info.text):
                     self._eager = True
-                    events.append(EagerEndOfTurn(text))
+                    events.append(EagerEndOfTurn(text, self._text_by if info.text else self._carried_by))
             case "TurnResumed":
                 if self._eager:
                     events.append(TurnResumed())
                 self._eager = False
                 events += self._partial()
             case "EndOfTurn":
-                events += self._end(info.text)
+                events += self._end(info.text, self._text_by)
                 self._turn = info.turn + 1
         self._settle(info)
         if self._carried and not self._open and not info.text and info.window_end >= QUIET_S:
-            events += self._end("")
+            events += self._end("", None)
         return events
 
     def _settle(self, info: _TurnInfo) -> None:
@@ -289,6 +296,7 @@ class FluxWire:
         elif len(tokens) == len(words):
             before = words[-2][1] if len(words) > 1 else max(info.window_start, words[-1][0] - ONSET_S)
             self._safe = info.text[: info.text.rindex(tokens[-1])].strip()
+            self._safe_by = self._arrived(words[-2][1]) if len(words) > 1 else None
             self.settled = max(self.settled, (before + words[-1][0]) / 2)
         else:
             self._safe = ""  # no telling which audio holds which word
@@ -300,13 +308,14 @@ class FluxWire:
         self._told = text
         return [Partial(text)]
 
-    def _end(self, text: str) -> list[HearingEvent]:
+    def _end(self, text: str, by: float | None) -> list[HearingEvent]:
+        by = by if text else self._carried_by
         text = _join(self._carried, text)
         eager, self._eager = self._eager, False
         self._carried = self._text = self._safe = self._told = ""
         self._open = False
         if text:
-            return [EndOfTurn(text)]
+            return [EndOfTurn(text, by)]
         return [TurnResumed()] if eager else []  # nothing was said after all: the draft is not wanted
 
 

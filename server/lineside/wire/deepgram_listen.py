@@ -15,13 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
 import orjson
 
 from lineside.errors import ProviderUnavailable, RemoteProtocolError, SettingsError
 from lineside.events import EarWarned, EndOfTurn, HearingEvent, Partial, SpeechStarted
+from lineside.wire.arrived import Arrived, untold
 
 KEYTERM_TOKENS = 500  # of all keyterms together
 SAME_S = 0.02  # s; times of one instant differ by rounding
@@ -183,6 +184,10 @@ def decode(message: str | bytes) -> tuple[str, dict[str, Any]]:
     return kind, body
 
 
+def is_time(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def seconds(kind: str, body: Mapping[str, Any], name: str) -> float:
     """A time in s that the message must have.
 
@@ -190,7 +195,7 @@ def seconds(kind: str, body: Mapping[str, Any], name: str) -> float:
         RemoteProtocolError: absent, or not a number.
     """
     value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_time(value):
         raise RemoteProtocolError(f"Deepgram listening: {kind} without a number as {name}")
     return float(value)
 
@@ -206,23 +211,31 @@ def failure(body: Mapping[str, Any]) -> ProviderUnavailable:
     return ProviderUnavailable(f"Deepgram reports {str(code)[:80]}: {str(body.get('description') or '')[:300]}")
 
 
-def _transcript(body: Mapping[str, Any]) -> str:
+def _heard(body: Mapping[str, Any]) -> tuple[str, float | None]:
+    """A result's text, and where its last word ends in s, if that is told."""
     try:
         alternatives = body["channel"]["alternatives"]
-        text = alternatives[0]["transcript"] if alternatives else ""
-    except (KeyError, TypeError, IndexError) as exc:
+        best = alternatives[0] if alternatives else {"transcript": ""}
+        text, words = best["transcript"], best.get("words")
+    except (KeyError, TypeError, IndexError, AttributeError) as exc:
         raise RemoteProtocolError("Deepgram listening: Results without a transcript") from exc
     if not isinstance(text, str):
         raise RemoteProtocolError("Deepgram listening: expected text as transcript")
-    return text.strip()
+    match words:
+        case [*_, {"end": end}] if is_time(end):
+            return text.strip(), float(end)
+    return text.strip(), None
 
 
 class ListenWire:
     """What the results of a call's sockets, one after the other, add up to."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrived: Arrived = untold) -> None:
+        self._arrived = arrived
         self._finals: list[str] = []  # of the open utterance
+        self._finals_by: float | None = None  # loop time at which the last word of them was here
         self._interim = ""
+        self._interim_by: float | None = None
         self._told = ""
         self._since = -1.0  # s; where the first of the finals begins
         self._final_start = -1.0
@@ -276,28 +289,30 @@ class ListenWire:
         """
         if deaf and self._interim:
             self._finals.append(self._interim)
+            self._finals_by = self._interim_by
             self._interim = ""
         return self._end()
 
     def _results(self, body: Mapping[str, Any]) -> list[HearingEvent]:
-        text = _transcript(body)
+        text, word_end = _heard(body)
+        by = None if word_end is None else self._arrived(word_end)
         start = seconds("Results", body, "start")
         end = start + seconds("Results", body, "duration")
         if text:
             self._carried = False
         if body.get("is_final") is True:
-            self._final(text, start, end)
+            self._final(text, start, end, by)
             if body.get("speech_final") is True:
                 return self._end()
         elif start >= self._final_end - SAME_S:  # or it was overtaken by the final result
-            self._interim = text
+            self._interim, self._interim_by = text, by
             if not text:
                 self.settled = max(self.settled, end - ONSET_S)
         if self._carried and end >= QUIET_S:
             return self._end()
         return self._partial()
 
-    def _final(self, text: str, start: float, end: float) -> None:
+    def _final(self, text: str, start: float, end: float, by: float | None) -> None:
         if start <= self._final_start + SAME_S:
             return  # the same again
         if end > start:
@@ -308,11 +323,14 @@ class ListenWire:
             if not self._finals:
                 self._since = start
             self._finals.append(text)
+            self._finals_by = by
 
     def _utterance_end(self, last_word_end: float) -> list[HearingEvent]:
         # It may come late, after the next utterance has begun; -1 stands for a word end that is not known.
         if 0 <= last_word_end <= self._since:
             return []
+        if self._finals_by is None:
+            self._finals_by = self._arrived(last_word_end)
         return self._end()
 
     def _partial(self) -> list[HearingEvent]:
@@ -323,9 +341,10 @@ class ListenWire:
         return [Partial(text)]
 
     def _end(self) -> list[HearingEvent]:
-        text = " ".join(self._finals)
+        text, by = " ".join(self._finals), self._finals_by
         self._finals.clear()
+        self._finals_by = None
         self._told = ""
         self._since = -1.0
         self._carried = False
-        return [EndOfTurn(text)] if text else []
+        return [EndOfTurn(text, by)] if text else []

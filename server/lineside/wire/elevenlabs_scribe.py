@@ -19,6 +19,7 @@ import orjson
 
 from lineside.errors import LocalProtocolError, ProviderRefused, ProviderUnavailable, RemoteProtocolError, SettingsError
 from lineside.events import EarWarned, EndOfTurn, HearingEvent, Partial
+from lineside.wire.arrived import Arrived, untold
 from lineside.wire.elevenlabs import provider_error
 
 RATE = 8000  # bytes of mu-law a second
@@ -75,6 +76,9 @@ class ScribeOptions:
     keyterms: tuple[str, ...] = ()
     no_verbatim: bool = False
     filter_background_audio: bool = False
+    include_timestamps: bool = False
+    """Have the times of words with each turn's text, so that it is known when the caller's last one was here. A turn is
+    then told by the message that has them, some 20 ms after the one that has not."""
     enable_logging: bool = True
     """False is zero retention, which needs an Enterprise plan."""
 
@@ -132,7 +136,8 @@ def scribe_url(base_url: str, options: ScribeOptions) -> str:
     ]
     if options.language_code is not None:
         query.append(("language_code", options.language_code))
-    query += [(name, "true") for name in ("no_verbatim", "filter_background_audio") if getattr(options, name)]
+    switches = ("no_verbatim", "filter_background_audio", "include_timestamps")
+    query += [(name, "true") for name in switches if getattr(options, name)]
     if not options.enable_logging:
         query.append(("enable_logging", "false"))
     query += [("keyterms", term) for term in options.keyterms]
@@ -177,20 +182,25 @@ def _text(kind: str, body: Mapping[str, Any]) -> str:
 class ScribeWire:
     """What is said and not committed, over a call's sockets, one after the other."""
 
-    def __init__(self, options: ScribeOptions) -> None:
+    def __init__(self, options: ScribeOptions, arrived: Arrived = untold) -> None:
+        self._arrived = arrived
+        self._timed = options.include_timestamps
         # Text comes this long after its audio at least, and the silence that ended it lies before that.
         self._margin = min(ANSWER_S[1], ANSWER_S[0] + options.vad_silence_threshold_secs)
         self._text = ""
+        self._untimed = ""  # committed, and its times are still to come
         self._unsettled = ""  # what the last socket had not committed: it will be heard again
         self._told = ""
+        self._committed_from = self._committed_to = 0.0  # s; where the audio lies that was committed last
         self._n_sent = 0  # bytes of audio on this socket
         self._n_committed = 0
+        self._last = ("", 0)  # the text that was committed last, and how much was sent by then
         self._settled = 0.0
 
     @property
     def unfinished(self) -> bool:
         """Something was said that is not part of an `EndOfTurn` yet."""
-        return bool(self._text)
+        return bool(self._text or self._untimed)
 
     @property
     def settled(self) -> float:
@@ -198,7 +208,7 @@ class ScribeWire:
 
         Messages carry no times, so this is told by when they come, with a margin for the time that they take.
         """
-        if self._text:
+        if self.unfinished:
             return self._settled
         return max(self._settled, self._n_sent / RATE - UNSEEN_S)
 
@@ -222,7 +232,8 @@ class ScribeWire:
     def receive(self, message: str | bytes) -> list[HearingEvent]:
         """What a message tells; nothing for one of a type that we do not know.
 
-        A committed text may come a second time with timestamps; that twin is not used.
+        A committed text comes a second time with timestamps if they were asked for: then that twin tells the turn, or
+        whatever comes in its place.
 
         Raises:
             RemoteProtocolError: broken.
@@ -235,15 +246,19 @@ class ScribeWire:
                 return self._partial(_text(kind, body))
             case "committed_transcript":
                 return self._committed(_text(kind, body))
+            case "committed_transcript_with_timestamps" if self._untimed:
+                return self._turn(self._spoken_by(body.get("words")))
         if kind in REFUSALS | ENDS | WARNINGS:
             return self._complaint(kind, body)
         return []
 
     def lost(self) -> list[HearingEvent]:
         """The socket is gone. The next one hears the audio that is not settled."""
-        self._unsettled, self._text, self._told = self._text, "", ""
+        self._unsettled = f"{self._untimed} {self._text}".strip()
+        self._text = self._untimed = self._told = ""
         self._n_sent = self._n_committed = 0
-        self._settled = 0.0
+        self._last = ("", 0)
+        self._settled = self._committed_from = self._committed_to = 0.0
         return []
 
     def finish(self, *, deaf: bool) -> list[HearingEvent]:
@@ -258,19 +273,43 @@ class ScribeWire:
         return [EndOfTurn(text)] if text else []
 
     def _partial(self, text: str) -> list[HearingEvent]:
+        events = self._turn(None)
         if text and not self._text:
             self._settled = self.settled
         self._text = text
         if not text or text == self._told:
-            return []
+            return events
         self._told = text
-        return [Partial(text)]
+        return [*events, Partial(text)]
 
     def _committed(self, text: str) -> list[HearingEvent]:
-        self._settled = max(self._settled, self._n_sent / RATE - self._margin)
+        last, n_sent = self._last
+        self._last = (text, self._n_sent)
+        if text == last and self._n_sent - n_sent < COMMIT_MIN_S * RATE:
+            return []  # the same again: there is no commit of so little audio
+        events = self._turn(None)
+        self._committed_from, self._committed_to = self._committed_to, self._n_sent / RATE - self._margin
         self._n_committed = self._n_sent
         self._text = self._told = ""
-        return [EndOfTurn(text)] if text else []
+        self._untimed = text
+        return events if text and self._timed else [*events, *self._turn(None)]
+
+    def _turn(self, spoken_by: float | None) -> list[HearingEvent]:
+        """The end of the turn whose text was committed, if it was not told yet."""
+        text, self._untimed = self._untimed, ""
+        self._settled = max(self._settled, self._committed_to)
+        return [EndOfTurn(text, spoken_by)] if text else []
+
+    def _spoken_by(self, words: object) -> float | None:
+        """When the last word was here. Whether times count from the session's start is not published: those that would
+        lie in an earlier segment do not."""
+        if not isinstance(words, list):
+            return None
+        for word in reversed(words):
+            match word:
+                case {"type": "word", "end": int() | float() as end}:
+                    return self._arrived(end) if end > self._committed_from else None
+        return None
 
     def _complaint(self, kind: str, body: Mapping[str, Any]) -> list[HearingEvent]:
         text = str(body.get("error") or body.get("warning") or "")
