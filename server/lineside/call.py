@@ -216,7 +216,8 @@ class Call:
         self._leg, self._leg_ready = leg, False
         self._stage = leg if self._attention is None else self._attention.overhearing(leg)
         self.n_legs += 1
-        self.trip = RoundTrip()
+        if resumed:
+            self.trip = RoundTrip()
         if self._leg_timer is not None:
             self._leg_timer.cancel()
         if resumed:

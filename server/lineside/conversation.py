@@ -39,7 +39,9 @@ from lineside.turn import Outcome, Turn, TurnOptions
 
 MOST_KEPT = 32  # cues while the agent may not be interrupted; more are dropped, the oldest first
 KEPT_POLL = 0.1  # s between looks whether the agent may be interrupted now
-TELLING = 3.0  # s a recogniser takes at most to tell the next word, or that the caller has finished
+TELLING = 3.0  # s after a sound within which a recogniser tells a word of it, if there is one
+SETTLING = 6.0  # s after a word within which it tells the next, or that the caller has finished
+LEG_POLL = 1.0  # s between looks whether the caller can be heard again
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class TalkOptions:
 class _Draft:
     """An answer that nobody hears yet."""
 
+    cue: Cue
     stage: Stage
     turn: Turn
     task: asyncio.Task[Outcome]
@@ -98,6 +101,7 @@ class Conversation:
         self._revises = False  # a draft was thrown away since the agent was last told what the caller said
         self._leaving: set[asyncio.Task[Outcome]] = set()  # drafts on their way out
         self._digits: Digits | None = None
+        self._too_short: list[str] = []  # what was said into a turn that was cut, with too few words to cut it
         self._n_silences = 0
         self._told_by = 0.0  # loop time by which the recogniser has told what the caller is saying
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -120,15 +124,20 @@ class Conversation:
                 self._answer_kept()
                 self._wait_for_caller()
         finally:
+            self._cast = None  # no answer is begun any more
             for timer in self._timers.values():
                 timer.cancel()
             self._discard_draft()
+            for due in self._due:
+                if due.draft is not None:
+                    self._dismiss(due.draft)
             if self._leaving:
                 await asyncio.wait(self._leaving)
 
     async def _take_turn(self, due: _Due, cast: Cast) -> Outcome | None:
         """Let the agent answer a cue; None when it was interrupted."""
         self._digits = None
+        self._turns.turn_began()
         if due.draft is not None:
             stage, turn, task = due.draft.stage, due.draft.turn, due.draft.task
             self.cut_off = None
@@ -191,7 +200,15 @@ class Conversation:
     def _put(self, due: _Due) -> None:
         self._stop("silence")
         self._stop("digits")
+        self._digits = None
+        self._turns.forget_draft()
         self._discard_draft()
+        if self._too_short:
+            said, self._too_short = " ".join(self._too_short), []
+            if isinstance(due.cue, CallerSaid):
+                due = replace(due, cue=replace(due.cue, text=f"{said} {due.cue.text}"))
+            else:
+                self._due.append(_Due(CallerSaid(said), due.latency))
         self._due.append(due)
         self._due_came.ring()
 
@@ -211,7 +228,7 @@ class Conversation:
         self._task.cancel()
         self._turn = None
         self._silent_since = self._loop.time()
-        self._turns.turn_cut()
+        self._too_short += self._turns.turn_cut()
 
     def wake(self) -> None:
         """The leg is there."""
@@ -238,7 +255,10 @@ class Conversation:
                 due = _Due(CallerSaid(text), Latency(now, spoken_by))
             case EagerEndOfTurn(text, spoken_by):
                 due = _Due(CallerSaid(text), Latency(now, spoken_by))
-        self._told_by = now + TELLING
+        if isinstance(event, Partial | EagerEndOfTurn):
+            self._told_by = now + SETTLING
+        elif isinstance(event, EndOfTurn) or now >= self._told_by:  # noise upon noise puts nothing off for ever
+            self._told_by = now + TELLING
         if isinstance(event, Partial | EagerEndOfTurn | EndOfTurn):
             self._n_silences = 0
             if "silence" in self._timers:
@@ -251,7 +271,7 @@ class Conversation:
         turn = self._turn
         if turn is None:
             return Situation(speaking=False, barge_in=self._barge_in)
-        return Situation(True, turn.interruptible(), turn.held, turn.barge_in())
+        return Situation(True, turn.interruptible(), turn.held, turn.barge_in(), turn.sounding)
 
     def _act(self, decision: Decision, due: _Due | None) -> None:
         """Do what was decided; `due` is what the agent is to answer, once it may."""
@@ -300,19 +320,14 @@ class Conversation:
 
     def _begin_draft(self, due: _Due) -> None:
         self._discard_draft()
-        if (
-            self._cast is None
-            or self._turn is not None
-            or self._due
-            or self._kept
-            or not isinstance(due.cue, CallerSaid)
-        ):
-            self._turns.forget_draft()  # something else has the floor
+        taken = self._turn is not None or self._due or self._kept or self._too_short  # something else has the floor
+        if self._cast is None or taken or not isinstance(due.cue, CallerSaid):
+            self._turns.forget_draft()
             return
         cue = replace(due.cue, cut_off=self.cut_off, revises=self._revises)
         stage, turn = self._new_turn(cue, due.latency, self._cast, open=False)
         self._connection.timeline.note("turn_drafted", turn=turn.number, cue=cue)
-        self._draft = _Draft(stage, turn, self._start(turn))
+        self._draft = _Draft(cue, stage, turn, self._start(turn))
 
     def _confirm(self, due: _Due) -> None:
         if self._draft is None:
@@ -320,15 +335,18 @@ class Conversation:
             return
         draft, self._draft = self._draft, None
         self._revises = False
-        self._put(replace(due, draft=draft))
+        self._put(replace(due, cue=draft.cue, draft=draft))
 
     def _discard_draft(self) -> None:
         if self._draft is None:
             return
         draft, self._draft = self._draft, None
-        self._turns.forget_draft()
         self._revises = True
         self._connection.timeline.note("draft_discarded", turn=draft.turn.number)
+        self._dismiss(draft)
+
+    def _dismiss(self, draft: _Draft) -> None:
+        """It ends unheard, in its own time but no later than the conversation."""
         draft.turn.close()
         draft.task.cancel()
         self._leaving.add(draft.task)
@@ -365,7 +383,9 @@ class Conversation:
             self._at(self._digits.due(self._silent_since), "digits", self._digits_over)
 
     def _digits_over(self) -> None:
-        if self._digits is not None and self._turn is None:
+        if later := self._not_yet():
+            self._at(later, "digits", self._digits_over)
+        elif self._digits is not None and self._turn is None:
             self._entered(self._digits.time_out())
 
     def _directed(self, line: BargeIn | CollectDigits) -> None:
@@ -389,11 +409,18 @@ class Conversation:
             self._at(self._loop.time() + self._options.silence, "silence", self._caller_silent)
 
     def _caller_silent(self) -> None:
-        if self._loop.time() < self._told_by:  # the caller is speaking, it seems
-            self._at(self._told_by, "silence", self._caller_silent)
+        if later := self._not_yet():
+            self._at(later, "silence", self._caller_silent)
         elif self._turn is None and not self._due:
             self._n_silences += 1
             self._cue(CallerSilent(self._options.silence, self._n_silences))
+
+    def _not_yet(self) -> float | None:
+        """When to look again, if it cannot be said now that nothing comes from the caller."""
+        now = self._loop.time()
+        if self._connection.leg is None:
+            return now + LEG_POLL
+        return self._told_by if now < self._told_by else None  # the caller is speaking, it seems
 
     def _at(self, when: float, name: str, action: Callable[[], None]) -> None:
         """Do something at a time; of each name there is one at most, and the newest counts."""

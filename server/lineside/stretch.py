@@ -384,6 +384,11 @@ class Stretch:
         return None if piece is None else piece.barge_in
 
     @property
+    def sounding(self) -> bool:
+        """Audio went to the leg."""
+        return self._playout.sent > 0
+
+    @property
     def held(self) -> bool:
         return self._playout.held
 

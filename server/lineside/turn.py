@@ -102,7 +102,8 @@ class Turn:
         while True:
             while not ended and self._stretch.hungry and (line := reply.take()) is not None:
                 heard_from_agent = self._clock()
-                self._stage.reached("agent", heard_from_agent)
+                if isinstance(line, str | Say):
+                    self._stage.reached("agent", heard_from_agent)
                 action = self._write(line)
                 ended = action is not None
             if not ended and reply.done:
@@ -166,6 +167,11 @@ class Turn:
     def barge_in(self) -> BargeIn:
         """How easily the caller takes the turn from what is being said."""
         return self._stretch.barge_in() or self._barge_in
+
+    @property
+    def sounding(self) -> bool:
+        """Something of it was played, or is about to be."""
+        return self._n_stretches > 1 or self._stretch.sounding
 
     @property
     def held(self) -> bool:

@@ -54,6 +54,9 @@ class Attention:
         if not self._guarding:
             return leg
         self._own, self._echo_told = OwnVoice(leg, self._clock), False
+        self._n_unsure = 0
+        if self._gate is not None:
+            self._gate.forget()
         return self._own
 
     def feed(self, audio: bytes) -> None:

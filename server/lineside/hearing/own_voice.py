@@ -98,6 +98,10 @@ class Gate:
         self.muted = False
         """Something was kept back."""
 
+    def forget(self) -> None:
+        """What was kept back is of another line."""
+        self._kept = b""
+
     def push(self, audio: bytes, own: OwnVoice) -> bytes:
         """More audio in; what is to be passed on of all that came."""
         self._part += audio

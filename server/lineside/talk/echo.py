@@ -34,6 +34,7 @@ PUNCTUAL = 0.1  # s; frames that come later than this were lost or held up, and 
 CROWDED = 0.4  # share of a block that is foreign, from which on it teaches nothing: the caller speaks, ...
 PATIENCE = 6  # ... unless there are more of these than of others: callers are yielded to, so the line has changed
 LOUDER = 8.0  # dB; by so much less noise, an echo that was thought to be none may show
+NOW_AND_THEN = 4  # of so many blocks one is looked at while the line returns nothing: that may change
 OWN = 0.2  # of the weight of others: what seems foreign hardly counts as echo, but a line that grows louder is learnt
 SILENCE = b"\xff"
 
@@ -53,6 +54,7 @@ class EchoGuard:
         self._n_judged = 0
         self._soonest, self._latest = math.inf, 0.0  # s; how late the block's frames were
         self._unheard_below: Levels = np.full(BANDS, SILENT_DB)  # the highest threshold under which we measured
+        self._n_blocks = 0
         self._n_crowded = 0  # blocks, less those that were not
         self._blocks: deque[tuple[int, Levels, Levels]] = deque(maxlen=BLOCKS_KEPT)
         self._foreign: deque[float] = deque(maxlen=FOREIGN_KEPT)  # when each foreign slot was due
@@ -92,6 +94,11 @@ class EchoGuard:
         return self._at
 
     @property
+    def needed(self) -> bool:
+        """Our own voice may be coming back, or it is not known yet whether it does."""
+        return not self._path.silent
+
+    @property
     def delay(self) -> float | None:
         """Seconds until our voice returns, within 20 ms; None while no echo is known."""
         return None if self._path.delay is None else self._path.delay * SLOT_S
@@ -119,8 +126,19 @@ class EchoGuard:
             self._first_at = at
         self._waiting.append(frame)
         if len(self._waiting) + self._n_judged >= BLOCK:
-            self._judge()
-            self._learn()
+            self._n_blocks += 1
+            if self._path.silent and self._n_blocks % NOW_AND_THEN:
+                self._pass_over()
+            else:
+                self._judge()
+                self._learn()
+
+    def _pass_over(self) -> None:
+        """Nothing of this block is looked at."""
+        self._waiting.clear()
+        self._block.clear()
+        self._n_judged = 0
+        self._next_block()
 
     def _judge(self) -> None:
         """Look at the waiting frames."""
@@ -152,6 +170,9 @@ class EchoGuard:
         self._noise.heard(levels)
         if self._latest <= PUNCTUAL:
             self._learn_path(self._block_slot, levels, trust)
+        self._next_block()
+
+    def _next_block(self) -> None:
         if self._at is not None:
             self._at += self._soonest  # frames were lost, the line became slower, or its clock drifts
         self._soonest, self._latest = math.inf, 0.0
@@ -162,7 +183,7 @@ class EchoGuard:
             return
         crowded = bool(np.mean(trust < 1) > CROWDED)
         self._n_crowded = min(self._n_crowded + 1, 2 * PATIENCE) if crowded else max(self._n_crowded - 1, 0)
-        if crowded and self._n_crowded <= PATIENCE:
+        if crowded and self._n_crowded <= PATIENCE and self.needed:
             return
         self._blocks.append((slot, levels, trust))
         noise = self._noise

@@ -53,6 +53,8 @@ _UNUSUAL = 0.1  # share of the echo's slots that are louder over what we played 
 _RARE = 0.03  # and at least this share of all slots, where the line returns hardly anything
 _MARGIN = 4.0  # dB; how far the unusual may be above the usual
 _MARGIN_ANY = 6.0  # dB; the same while the delay is not known, and for what was too soft to be heard
+_FAINTEST = -36.0  # dB; what is softer nobody understands, or it is chance that looks like an echo
+_LONG_ENOUGH = 200  # slots of our voice, 4 s, in which an echo would have shown
 _ENOUGH, _ENOUGH_ANY = 10, 75  # slots that tell a gain; the second outlasts the delay of an echo that is yet to come
 
 
@@ -82,6 +84,8 @@ class EchoPath:
     def __init__(self) -> None:
         self.delay: int | None = None  # slots; None until it is known
         self.correlation = np.zeros(LONGEST + 1)  # of levels, at each delay
+        self.silent = False
+        """The line is known to return nothing of ours that anybody could hear."""
         self._n = 0.0  # slots compared
         self._sums = np.zeros((5, BANDS, LONGEST + 1))  # of x, x * x, y, y * y, x * y
         self._peak = np.full(BANDS, SILENT_DB)  # of our voice
@@ -132,18 +136,23 @@ class EchoPath:
         self._peak = np.maximum(self._peak - _PEAK_FALLS, played.max(0))
         x = np.maximum(heard, np.maximum(noise, _INAUDIBLE))
         y = np.maximum(played, self._peak - _RANGE)[TAIL : TAIL + LONGEST + n][::-1]  # latest first: by rising delay
+        sums = np.empty_like(self._sums)
+        sums[0] = x.sum(0)[:, np.newaxis]
+        sums[1] = (x * x).sum(0)[:, np.newaxis]
+        sums[2] = _running_sums(y, n)
+        sums[3] = _running_sums(y * y, n)
+        sums[4] = [np.correlate(y[:, band], x[::-1, band]) for band in range(BANDS)]
+        if self.silent and np.max(_correlation(sums / n)) >= _SURE + _HASTE / n:
+            self._n, self._sums[:] = 0.0, 0.0  # an echo has begun, as it seems: what was before does not count
         self._n = self._n * _MEMORY + n
         self._sums *= _MEMORY
-        self._sums[0] += x.sum(0)[:, np.newaxis]
-        self._sums[1] += (x * x).sum(0)[:, np.newaxis]
-        self._sums[2] += _running_sums(y, n)
-        self._sums[3] += _running_sums(y * y, n)
-        self._sums[4] += [np.correlate(y[:, band], x[::-1, band]) for band in range(BANDS)]
-        sx, sxx, sy, syy, sxy = self._sums / self._n
-        # Means are taken out band by band, then the bands count together: loud and soft ones alike, since these are dB.
-        spread = (sxx - sx * sx).sum(0) * (syy - sy * sy).sum(0)
-        self.correlation = (sxy - sx * sy).sum(0) / np.sqrt(np.maximum(spread, 1.0))
-        return self._choose_delay()
+        self._sums += sums
+        self.correlation = _correlation(self._sums / self._n)
+        changed = self._choose_delay()
+        gain = self.gain
+        heard_nothing = self.delay is None or (gain is not None and gain < _FAINTEST)
+        self.silent = heard_nothing and (self.silent or self._n >= _LONG_ENOUGH)
+        return changed
 
     def _choose_delay(self) -> bool:
         before, credible = self.delay, _SURE + _HASTE / self._n
@@ -199,6 +208,14 @@ class EchoPath:
         unheard = floor - self._peak + _MARGIN_ANY  # an echo that stays below the floor may be as loud as that
         bound = np.minimum(np.maximum(usual + margin, unheard), limit)
         self._bound = np.where(n[:, 0] >= enough, bound, _ASSUMED)
+
+
+def _correlation(means: Levels) -> Levels:
+    """Of levels, at each delay. Means are taken out band by band, then all bands count alike, since these are dB."""
+    sx, sxx, sy, syy, sxy = means
+    spread = (sxx - sx * sx).sum(0) * (syy - sy * sy).sum(0)
+    correlation: Levels = (sxy - sx * sy).sum(0) / np.sqrt(np.maximum(spread, 1.0))
+    return correlation
 
 
 def _running_sums(y: Levels, n: int) -> Levels:

@@ -279,7 +279,7 @@ class Playout:
     def over(self, now: float) -> bool:
         """Everything was given, sent and played: the last mark is back, or has been overdue for too long."""
         if self._finished and not self.received:
-            return True
+            return not self._held
         if not self._finished or self._available() or self._held or not self._end_marked:
             return False
         if not self._marks:

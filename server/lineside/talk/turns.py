@@ -70,6 +70,8 @@ class Situation:
     held: bool = False
     barge_in: BargeIn = field(default_factory=BargeIn)
     """What holds for the words that are being said."""
+    sounding: bool = True
+    """Something of the turn was heard; else the agent is thinking, and there is nothing to agree with."""
 
 
 class Turns:
@@ -132,12 +134,12 @@ class Turns:
             return Decision.DISCARD if draft is not None else self._go_on(situation)
         if not situation.speaking:
             return Decision.CONFIRM if draft is not None and words_of(draft) == words_of(text) else Decision.REPLY
-        if not situation.interruptible:
-            return Decision.KEEP
         if taken or self._takes_turn(text, situation):
+            if not situation.interruptible:
+                return Decision.KEEP
             self._hold_ends = None
             return Decision.REPLY
-        if is_agreement(text, self.policy.language):
+        if situation.sounding and is_agreement(text, self.policy.language):
             self._agreed = (now, text)
         else:
             self._short.append(text)
@@ -176,9 +178,15 @@ class Turns:
             answers = [*answers, agreed[1]]
         return " ".join(answers) or None
 
-    def turn_cut(self) -> None:
-        """The agent's turn was interrupted, by words or by a key."""
+    def turn_began(self) -> None:
+        """The agent has the turn; what took an earlier one was answered, or taken back by the recogniser."""
+        self._taken = False
+
+    def turn_cut(self) -> list[str]:
+        """The agent's turn was interrupted, by words or by a key; returns what was said into it and not answered."""
+        said = self._short
         self._forget_turn()
+        return said
 
     def _forget_turn(self) -> None:
         self._hold_ends = self._agreed = None
