@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 VOICE ?= deepgram
+EARS ?= deepgram
 
 .PHONY: call test check bench format clean
 
 call: $(VENV)/.installed
-	$(BIN)/lineside call --voice $(VOICE)
+	$(BIN)/lineside call --voice $(VOICE) --ears $(EARS)
 
 test: check
 	$(BIN)/python -m pytest -q -n auto

@@ -13,6 +13,8 @@ from lineside.agents.demo import Reception
 from lineside.cli.call_picture import CallPicture
 from lineside.cli.evidence import Check
 from lineside.cli.run_call import SILENCE_S, demo_script, play
+from lineside.events import CallerSaid, CallInfo, CallStarted
+from lineside.observe.timeline import Note
 from lineside.testing import LinesideSettings, PhoneSettings, Settings, simulation
 
 DEMO = demo_script()
@@ -63,6 +65,21 @@ async def test_a_talk_is_told_line_by_line() -> None:
     assert sum("ms to the first sound = " in line for line in told) == 6
     times = [float(line.split()[0]) for line in lines]
     assert all(later >= earlier - 0.1 for earlier, later in pairwise(times))  # a network leg
+
+
+async def test_a_latency_from_the_callers_last_word_is_only_told_where_that_is_known() -> None:
+    printed = io.StringIO()
+    picture = CallPicture(Console(file=printed, width=200))
+    cues = {1: CallStarted(), 2: CallerSaid("hello"), 3: CallerSaid("hello")}
+    for turn, endpoint_ms in ((1, None), (2, None), (3, 600.0)):
+        picture.watch(CallInfo("CA"), Note(0.0, "turn_started", {"turn": turn, "cue": cues[turn]}))
+        details = {"turn": turn, "gap_ms": 651.0 if endpoint_ms else 51.0, "endpoint_ms": endpoint_ms, "agent_ms": 51.0}
+        picture.watch(CallInfo("CA"), Note(0.0, "latency", details))
+    assert [line.split("  ")[-1].strip() for line in printed.getvalue().splitlines() if " voice " in line] == [
+        "51 ms to the first sound = agent 51",
+        "51 ms after the words were understood = agent 51",
+        "651 ms to the first sound = endpoint 600 + agent 51",
+    ]
 
 
 async def test_the_verdict_names_what_failed() -> None:

@@ -24,11 +24,11 @@ DEMO = demo_script()
 _known: dict[str, Evidence] = {}  # a call is over for good: what is known of it serves every test
 
 
-async def played(script: Script, ears: str, agent: Any = Reception) -> Evidence:
+async def played(script: Script, ears: str, agent: Any = Reception, **chosen: Any) -> Evidence:
     """What is known of a call that followed a script."""
     notes: list[Note] = []
     loop = asyncio.get_running_loop()
-    lineside = LinesideSettings(agent_loop="app", ears=ears, silence_s=SILENCE_S)  # type: ignore[arg-type]
+    lineside = LinesideSettings(agent_loop="app", ears=ears, silence_s=SILENCE_S, **chosen)  # type: ignore[arg-type]
     async with simulation(
         agent,
         settings=Settings(lineside),
@@ -62,6 +62,58 @@ async def test_the_demos_call_goes_as_it_is_written(ears: str) -> None:
     assert [(check.name, check.detail) for check in checks if not check.passed] == []
     assert len(checks) == 7 + 2 + sum(len(act.expects) for act in DEMO.acts)
     assert 40 <= evidence.ended - evidence.began <= 75
+
+
+@pytest.mark.parametrize("ears", ["deepgram", "elevenlabs"])
+async def test_how_long_an_answer_took_is_the_phones_to_say(ears: str) -> None:
+    evidence = await talk(ears)
+    (check,) = [check for check in check_steps(DEMO, evidence) if check.name.startswith(f"{ASKED} → answered with")]
+    seconds = evidence.spans[1].at - evidence.said[0].ended_at
+    assert seconds > 0.3  # nobody is understood sooner
+    assert check.detail == f"heard {seconds:.2f} s after it"
+
+
+async def held_and_resumed() -> Evidence:
+    """The demo's call, by a detector that takes the hum for speech; so the agent is held until it is understood."""
+    if "vad" not in _known:
+        _known["vad"] = await played(DEMO, "deepgram", turn_policy="vad")
+    return _known["vad"]
+
+
+async def test_a_turn_that_was_held_and_resumed_is_one_turn() -> None:
+    evidence = await held_and_resumed()
+    assert any(turn.resumed for turn in evidence.turns)
+    assert len(evidence.spans) > len(evidence.turns)
+    assert failed(evidence) == []
+
+
+def without_resuming(evidence: Evidence) -> Evidence:
+    return replace(evidence, turns=tuple(replace(turn, resumed=()) for turn in evidence.turns))
+
+
+def with_second_span(evidence: Evidence, change: Callable[[Span], Span]) -> Evidence:
+    """What was resumed, otherwise."""
+    order = evidence.turns[ORDER_TURN]
+    second = next(spans[1] for turn, spans in evidence.played() if turn is order)
+    return replace(evidence, spans=tuple(change(span) if span is second else span for span in evidence.spans))
+
+
+async def test_a_hum_that_held_a_turn_for_good_had_an_effect() -> None:
+    assert f"{HUM} → the agent speaks on" in failed(without_resuming(await held_and_resumed()))
+
+
+async def test_a_turn_that_was_resumed_further_on_lost_words() -> None:
+    evidence = with_second_span(await held_and_resumed(), lambda span: replace(span, audio=span.audio[12_000:]))
+    assert "the caller heard what the provider spoke" in failed(evidence)
+
+
+async def test_a_ledger_that_tells_of_the_first_part_only_lies() -> None:
+    evidence = await held_and_resumed()
+    order = evidence.turns[ORDER_TURN]
+    first = next(spans[0] for turn, spans in evidence.played() if turn is order)
+    assert order.cut_off is not None
+    lie = replace(order.cut_off, heard_ms=len(first.audio) // 8)
+    assert "the ledger tells the truth" in failed(with_turn(evidence, order, cut_off=lie))
 
 
 # -- each judgement can fail -------------------------------------------------------------------------------------------
@@ -142,7 +194,7 @@ DOCTORED: list[tuple[str, Doctor, set[str]]] = [
         {f"{HUM} → the agent speaks on"},
     ),
     ("no clear", lambda e: replace(e, clears=()), {f"{INTERRUPTED} → the agent falls silent"}),
-    ("a clear too late", lambda e: later(e, 3, 0.9), {f"{INTERRUPTED} → the agent falls silent"}),
+    ("a clear too late", lambda e: later(e, 3, 2.0), {f"{INTERRUPTED} → the agent falls silent"}),
     (
         "a stale word",
         lambda e: replace(
@@ -189,6 +241,16 @@ DOCTORED: list[tuple[str, Doctor, set[str]]] = [
     (
         "other audio",
         lambda e: replace(e, spans=(replace(e.spans[0], audio=e.spans[0].audio[:-400] + bytes(400)), *e.spans[1:])),
+        {"the caller heard what the provider spoke"},
+    ),
+    (
+        "a turn without its beginning",
+        lambda e: replace(e, spans=(replace(e.spans[0], audio=e.spans[0].audio[1600:]), *e.spans[1:])),
+        {"the caller heard what the provider spoke"},
+    ),
+    (
+        "a turn without its end",
+        lambda e: replace(e, spans=(replace(e.spans[0], audio=e.spans[0].audio[:-1600]), *e.spans[1:])),
         {"the caller heard what the provider spoke"},
     ),
     (

@@ -7,9 +7,20 @@ from pathlib import Path
 import pytest
 
 from lineside.cli import caller_script
-from lineside.cli.caller_script import BETWEEN, INTO_A_TURN, LAST_PATIENCE, LAST_WORD, Expect, Script, of_keys, parse
+from lineside.cli.caller_script import (
+    BETWEEN,
+    COUGH_DBFS,
+    INTO_A_TURN,
+    LAST_PATIENCE,
+    LAST_WORD,
+    Expect,
+    Script,
+    of_keys,
+    parse,
+)
 from lineside.cli.run_call import demo_script
 from lineside.errors import SettingsError
+from lineside.standin.recogniser import sounds
 from lineside.standin.recogniser.caller import AfterAgent, DuringAgent, HangUp, Press, Say, Sound, Step, Wait
 
 REPOSITORY = Path(__file__).parents[2]
@@ -22,7 +33,7 @@ THE_END = AfterAgent(LAST_WORD, LAST_PATIENCE)
         ("say Where is it?", Say("Where is it?")),
         ("  say   two  blanks ", Say("two  blanks")),
         ("say it # as a question", Say("it")),
-        ("cough", Sound()),
+        ("cough", Sound(sounds.cough(COUGH_DBFS))),
         ("press 4207", Press("4207")),
         ("press 42#", Press("42#")),
         ("press #", Press("#")),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from lineside.audio import mulaw
 from lineside.audio.formats import SILENCE
 from lineside.cli.caller_script import parse
 from lineside.cli.caller_voice import HIGHER, dubbed, paced, voiced
 from lineside.standin.provider import Provider
 from lineside.standin.recogniser import modem
-from lineside.standin.recogniser.caller import Said, Say
+from lineside.standin.recogniser.caller import Said, Say, Sound
 
 SCRIPT = parse("say one two three four\ncough\nsay five", "it")
 
@@ -23,6 +25,17 @@ async def test_every_text_gets_a_voice_without_silence_around_it() -> None:
             assert 0.3 * len(spoken.audio) < len(audio) <= len(spoken.audio) / HIGHER + 1
             assert not audio.startswith(SILENCE)
         assert not provider.record.breaches
+
+
+def test_a_cough_is_no_louder_than_a_voice() -> None:
+    (cough,) = [step for step in SCRIPT.steps if isinstance(step, Sound)]
+    assert level(cough.audio) == pytest.approx(-21, abs=1)  # as the local voice speaks
+    assert np.abs(mulaw.decode(cough.audio)).max() < 0.7 * 32768
+
+
+def level(audio: bytes) -> float:
+    """RMS in dB of full scale."""
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(mulaw.decode(audio) / 32768)))))
 
 
 async def test_a_caller_without_words_needs_no_voice() -> None:

@@ -19,9 +19,10 @@ import pytest
 from lineside.agents.demo import Reception
 from lineside.cli import main
 from lineside.cli.caller_script import of_keys
-from lineside.cli.run_call import CallChoice, _plan, play
+from lineside.cli.run_call import CallChoice, _plain, _plan, play
 from lineside.cli.run_say import run as run_say
 from lineside.errors import SettingsError
+from lineside.events import CallerSaid, CutOff
 from lineside.standin.provider import Provider
 from lineside.testing import DeepgramSettings, LinesideSettings, Settings, simulation
 
@@ -105,6 +106,12 @@ def test_serving_without_keys_is_refused(monkeypatch: pytest.MonkeyPatch, capsys
         (["call", "--keys", "x"], {}, "--keys: expected keys 0-9 * # A-D"),
         (["call", "--script", "missing.txt"], {}, "missing.txt: No such file"),
         (["call", "--script", "missing.txt", "--keys", "1"], {}, "give one of them"),
+        (["call"], {"LINESIDE_EAGER": "true"}, "Give --ears deepgram-flux, or set LINESIDE_EAGER=false."),
+        (["call", "--keys", "1", "--out", "/dev/null/there"], {}, "Not a directory: /dev/null/there"),
+        (["call", "--round-trip-ms", "abc"], {}, "--round-trip-ms"),
+        (["call", "--robot"], {}, "--robot"),
+        (["bench", "nope"], {}, "'nope' is not one of 'load'"),
+        (["fly"], {}, "No such command 'fly'"),
     ],
 )
 def test_what_a_user_did_wrong_is_one_line(
@@ -133,13 +140,6 @@ def test_an_address_that_is_not_ours_is_refused(
 ) -> None:
     line = refused("serve", "--host", "192.0.2.1", monkeypatch=monkeypatch, capsys=capsys)
     assert "192.0.2.1" in line
-
-
-def test_a_command_that_is_not_there_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("fly", monkeypatch=monkeypatch) == 2
-    assert "fly" in capsys.readouterr().err
 
 
 # -- say ---------------------------------------------------------------------------------------------------------------
@@ -221,6 +221,26 @@ def test_who_listens_and_what_the_caller_does_goes_by_what_is_asked_for(
     Path("keys.txt").write_text("after 0.7\npress 1\n")
     chosen, script = _plan(choice)
     assert (chosen, script.speaks) == (ears, speaks)
+
+
+@pytest.mark.parametrize(
+    ("choice", "ears"),
+    [
+        (CallChoice(), "elevenlabs"),
+        (CallChoice(keys="1"), "elevenlabs"),
+        (CallChoice(ears="deepgram"), "deepgram"),
+        (CallChoice(ears="none"), "none"),
+    ],
+)
+def test_ears_that_are_configured_listen_where_none_are_asked_for(choice: CallChoice, ears: str) -> None:
+    assert _plan(choice, "elevenlabs")[0] == ears
+
+
+def test_a_cue_in_the_report_is_an_object() -> None:
+    cue = CallerSaid("hello", cut_off=CutOff("a", "b", 400))
+    cut_off = {"heard": "a", "unheard": "b", "heard_ms": 400}
+    assert _plain(cue) == {"type": "CallerSaid", "text": "hello", "revises": False, "cut_off": cut_off}
+    assert _plain("words") == "words"
 
 
 def test_a_caller_who_speaks_must_be_heard() -> None:

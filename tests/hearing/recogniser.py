@@ -85,6 +85,7 @@ class Recogniser:
         reads: bool = True,
     ) -> None:
         self.statuses = statuses or []
+        self.handshake_s = 0.0
         self.connections: list[Connection] = []
         self.attempts: list[float] = []
         self._greet = greet
@@ -121,8 +122,9 @@ class Recogniser:
             self._server.close()
             await self._server.wait_closed()
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         self.attempts.append(now())
+        await asyncio.sleep(self.handshake_s)
         status = self.statuses.pop(0) if self.statuses else 101
         return None if status == 101 else socket.respond(HTTPStatus(status), "no")
 

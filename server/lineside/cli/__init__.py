@@ -11,7 +11,7 @@ import sys
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,13 +25,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # which typer has, and does not export
+
 NOISY = ("twilio", "websockets", "aiohttp", "asyncio", "uvicorn.error")
 
 
 def main() -> None:
     """The `lineside` command."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as exc:
+        if message := str(exc.format_message()):  # empty where help was shown instead
+            print(f"lineside: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except LinesideError as exc:
         print(f"lineside: {exc}", file=sys.stderr)
         sys.exit(2)
@@ -81,7 +89,13 @@ def call(
         str, typer.Option(help="Whose protocol to speak: deepgram, elevenlabs, elevenlabs-stream.")
     ] = "deepgram",
     ears: Annotated[
-        str, typer.Option(help="Who hears the caller: deepgram, deepgram-flux, elevenlabs, none.", show_default=False)
+        str,
+        typer.Option(
+            help="Who hears the caller: deepgram, deepgram-flux, elevenlabs, none. By default whom LINESIDE_EARS "
+            "names, else deepgram where the caller speaks, and none where they do not, as with --keys, or --agent "
+            "without --script.",
+            show_default=False,
+        ),
     ] = "",
     agent: Annotated[str | None, typer.Option(help="The agent to call; the demo's reception by default.")] = None,
     script: Annotated[

@@ -95,7 +95,7 @@ class CallPicture:
             case "turn_drafted":
                 self._line(note.at, "turn", f"{details['turn']} is prepared, unheard", "dim")
             case "latency":
-                self._line(note.at, "voice", _latency(details), "dim")
+                self._line(note.at, "voice", _latency(details, self._cue_of(details["turn"])), "dim")
             case "turn_held":
                 self._line(note.at, "agent", "holds its breath", "magenta")
             case "turn_resumed":
@@ -119,6 +119,10 @@ class CallPicture:
                 self._line(note.at, "server", f"{note.kind} {details}", "bold red")
             case "call_ended":
                 self._line(note.at, "server", f"the call has ended: {details['reason']}", "cyan")
+
+    def _cue_of(self, turn: int) -> object:
+        started = (note for note in self.notes if note.kind == "turn_started" and note.details["turn"] == turn)
+        return next((note.details["cue"] for note in started), None)
 
     def conclude(self, checks: Sequence[Check], out: Path) -> None:
         """The verdict."""
@@ -169,13 +173,18 @@ def _cue(cue: object) -> str:
     return type(cue).__name__
 
 
-def _latency(details: dict[str, object]) -> str:
-    """Where the time went until the agent was heard; what is not known is left out."""
+def _latency(details: dict[str, object], cue: object) -> str:
+    """Where the time went until the agent was heard; what is not known is left out.
+
+    A recogniser that does not say when the caller's last word was spoken leaves the time from there on unknown.
+    """
+    unknown = isinstance(cue, CallerSaid) and details.get("endpoint_ms") is None
     parts = [
         f"{name.removesuffix('_ms')} {value:.0f}"
         for name, value in details.items()
         if name.endswith("_ms") and name != "gap_ms" and isinstance(value, int | float)
     ]
     gap = details.get("gap_ms")
-    total = f"{gap:.0f} ms to the first sound = " if isinstance(gap, int | float) else "not heard: "
+    until = "after the words were understood" if unknown else "to the first sound"
+    total = f"{gap:.0f} ms {until} = " if isinstance(gap, int | float) else "not heard: "
     return total + " + ".join(parts)

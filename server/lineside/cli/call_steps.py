@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lineside.cli.caller_script import Act, Expect, Script
-from lineside.cli.evidence import Check, Evidence
+from lineside.cli.evidence import Check, Evidence, TurnTaken
 from lineside.events import CallerEntered, CallerSilent
 from lineside.standin.carrier_queue import Clear, Span
 from lineside.standin.recogniser.caller import AfterAgent, HangUp, Press, Said, Say, Sound, Wait
@@ -142,9 +142,17 @@ def _words(wanted: str, done: Timed, evidence: Evidence) -> tuple[bool, str]:
     if turn.started > done.until:
         return False, "nothing was said before the caller went on"
     if _plain(wanted) in _plain(turn.heard):
-        gap = evidence.gaps_ms.get(turn.number)
-        return True, "" if gap is None or done.act.step is None else f"heard {gap / 1000:.2f} s after it"
+        return True, _after(done, turn, evidence)
     return False, f"“{turn.heard[:60]}” was heard"
+
+
+def _after(done: Timed, turn: TurnTaken, evidence: Evidence) -> str:
+    """When the phone began to play the answer; empty where nothing was answered."""
+    heard_at = next((spans[0].at for each, spans in evidence.played() if each is turn and spans), None)
+    if heard_at is None or not isinstance(done.act.step, Say | Sound | Press):
+        return ""
+    gap = heard_at - done.ended
+    return f"heard {gap:.2f} s after it" if gap >= 0 else f"heard {-gap:.2f} s before its end"
 
 
 def _plain(text: str) -> str:
@@ -177,18 +185,36 @@ def _first_clear(begin: float, end: float, evidence: Evidence) -> Clear | None:
 
 
 def _no_effect(done: Timed, evidence: Evidence) -> tuple[bool, str]:
-    """Nothing is cleared, no turn begins, and what was playing plays on: without a gap, to its own end at least."""
+    """No turn begins, and what was playing plays on: without a gap, to its own end at least.
+
+    It may have been held, if it was resumed.
+    """
     span = _playing(done.began, evidence)
     if span is None:
         return False, "the agent was not speaking"
     until = min(done.ended + NO_EFFECT_FOR, done.until)
-    if _first_clear(done.began, until, evidence) is not None:
-        return False, "it was cleared"
+    began = done.began
+    while (clear := _first_clear(began, until, evidence)) is not None:
+        span = _resumed(clear, done.began, evidence)
+        if span is None:
+            return False, "it was cleared"
+        began = span.at
     if any(done.began < turn.started < min(until, span.end) for turn in evidence.turns):
         return False, "the agent was told"
     if span.end < until and _broke_off(span, evidence):
         return False, "the speech broke off"
+    if began > done.began:
+        return True, f"held, and resumed {began - done.ended:.1f} s after it for {span.end - began:.1f} s more"
     return True, f"without a gap for {span.end - done.began:.1f} s more"
+
+
+def _resumed(clear: Clear, since: float, evidence: Evidence) -> Span | None:
+    """What followed a clear, if it is of the same turn, which was resumed."""
+    span = next((each for each in evidence.spans if each.at >= clear.at), None)
+    if span is None or any(since < turn.started <= span.at for turn in evidence.turns):
+        return None
+    resumed = any(since <= at <= span.at for turn in evidence.turns for at in turn.resumed)
+    return span if resumed else None
 
 
 def _broke_off(span: Span, evidence: Evidence) -> bool:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from lineside.errors import LinesideError, SettingsError
-from lineside.standin.recogniser import modem
+from lineside.standin.recogniser import modem, sounds
 from lineside.standin.recogniser.caller import AfterAgent, DuringAgent, HangUp, Press, Say, Sound, Step, Wait
 
 Kind = Literal["words", "cut", "no effect", "digits", "prompt", "hang up"]
@@ -42,6 +42,7 @@ LAST_WORD, LAST_PATIENCE = (
     15.0,
 )  # s of silence after which a caller without a further line hangs up; for it to come
 BETWEEN = 0.6  # s from the agent's last sound to a key of `of_keys`
+COUGH_DBFS = -21.0  # RMS; as loud as the voice that the caller has in the recording
 INTO_A_TURN = 5.0  # s of a turn that the caller hears before interrupting it there
 _REMARK = re.compile(r"(?:^\s*#|\s#\s).*")
 
@@ -155,7 +156,7 @@ def _step(line: str) -> Step:
             modem.encode(words)  # which refuses what it cannot say
             return Say(_given(words, "`say` and words"))
         case "cough" if not rest:
-            return Sound()
+            return Sound(sounds.cough(COUGH_DBFS))
         case "press" if KEYS.fullmatch(rest.strip()):
             return Press(rest.strip())
         case "press":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from lineside.events import Cue, CutOff
@@ -51,6 +52,8 @@ class TurnTaken:
     text: str = ""
     cut_off: CutOff | None = None
     cut: bool = False
+    resumed: tuple[float, ...] = ()
+    """When it went on after it was held."""
 
     @property
     def heard(self) -> str:
@@ -75,8 +78,6 @@ class Evidence:
     pressed: tuple[tuple[float, str], ...]
     said: tuple[Said, ...]
     turns: tuple[TurnTaken, ...]
-    gaps_ms: dict[int, float]
-    """From the caller's last sound, or key, to the agent's first, for each turn where that is known."""
     failures: tuple[str, ...]
     """Notes of the server that none is fine without."""
     reason: str
@@ -104,7 +105,6 @@ class Evidence:
         ended = call.record.ended_at or 0.0
         queues = [stream.queue for stream in call.streams]
         clears = tuple(clear for queue in queues for clear in queue.clears)
-        gaps_ms = {note.details["turn"]: note.details.get("gap_ms") for note in notes if note.kind == "latency"}
         return cls(
             began=call.streams[0].began if call.streams else ended,
             ended=ended,
@@ -117,13 +117,24 @@ class Evidence:
             pressed=tuple((event.at, event.detail) for event in call.events if event.kind == "dtmf"),
             said=tuple(said),
             turns=tuple(_turns(notes)),
-            gaps_ms={turn: gap for turn, gap in gaps_ms.items() if gap is not None},
             failures=tuple(note.kind for note in notes if note.kind in FAILURES),
             reason=next((note.details["reason"] for note in notes if note.kind == "call_ended"), "not at all"),
             record=record,
             stuck=stuck,
             n_taken=n_taken,
         )
+
+    def played(self) -> list[tuple[TurnTaken, tuple[Span, ...]]]:
+        """The turns that said something, and what the phone played of each until the next of them began.
+
+        That is one span, or none if it was cut early, or several if it was held and resumed, or paused.
+        """
+        turns = [turn for turn in self.turns if turn.text]
+        starts = [-math.inf, *(turn.started for turn in turns[1:]), math.inf]
+        return [
+            (turn, tuple(span for span in self.spans if starts[nth] <= span.at < starts[nth + 1]))
+            for nth, turn in enumerate(turns)
+        ]
 
 
 FAILURES = ("provider_lost", "agent_failed", "hang_up_failed", "ear_warning")
@@ -137,9 +148,10 @@ def _turns(notes: Sequence[Note]) -> list[TurnTaken]:
         if note.kind != "turn_started":
             continue
         number = note.details["turn"]
-        turn = TurnTaken(number, note.at, note.details["cue"])
+        resumed = tuple(each.at for each in notes if each.kind == "turn_resumed" and each.details["turn"] == number)
+        turn = TurnTaken(number, note.at, note.details["cue"], resumed=resumed)
         if (end := ends.get(number)) is not None:
-            cut = end.kind == "turn_cut"
-            turn = TurnTaken(number, note.at, turn.cue, end.details["text"], end.details.get("cut_off"), cut)
+            cut, text = end.kind == "turn_cut", end.details["text"]
+            turn = replace(turn, text=text, cut_off=end.details.get("cut_off"), cut=cut)
         turns.append(turn)
     return turns

@@ -6,7 +6,7 @@ The provider stand-in runs as its own process; server and phone run here, over r
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from lineside.cli.call_steps import check_steps
 from lineside.cli.caller_script import Script, of_keys, parse, read
 from lineside.cli.caller_voice import dubbed, paced, voiced
 from lineside.cli.evidence import Check, Evidence, ProviderRecord
+from lineside.ears import EAGER_EARS
 from lineside.errors import LinesideError, SettingsError
 from lineside.settings import Settings, load
 from lineside.standin.phone import PhoneCall, PhoneSettings
@@ -53,9 +54,12 @@ async def run(choice: CallChoice, out: Path) -> bool:
 
     Raises:
         SettingsError: there is no such voice or recogniser, or the agent or the script cannot be used.
+        OSError: the folder cannot be made.
     """
-    ears, script = await asyncio.to_thread(_plan, choice)
-    settings = await asyncio.to_thread(_settings, choice, ears, script)
+    configured = await asyncio.to_thread(load)
+    ears, script = await asyncio.to_thread(_plan, choice, configured.lineside.ears)
+    settings = await asyncio.to_thread(_settings, configured, choice, ears, script)
+    await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     picture = CallPicture(Console(highlight=False))
     phone = PhoneSettings("", round_trip_s=choice.round_trip_s)
     async with local_voice() as url:
@@ -77,7 +81,7 @@ async def run(choice: CallChoice, out: Path) -> bool:
     return all(each.passed for each in checks)
 
 
-def _plan(choice: CallChoice) -> tuple[str, Script]:
+def _plan(choice: CallChoice, configured_ears: str = "none") -> tuple[str, Script]:
     """Who hears the caller, and what the caller does.
 
     An agent of the user's own is called with keys unless there is a script: nobody knows what may be said to it.
@@ -93,9 +97,9 @@ def _plan(choice: CallChoice) -> tuple[str, Script]:
         raise SettingsError("--keys and --script both say what the caller does; give one of them")
     by_keys = choice.keys is not None or choice.ears == "none" or choice.agent is not None
     if choice.script is None and by_keys:
-        return choice.ears or "none", of_keys(KEYS if choice.keys is None else choice.keys)
+        return choice.ears or configured_ears, of_keys(KEYS if choice.keys is None else choice.keys)
     script = demo_script() if choice.script is None else read(choice.script)
-    ears = choice.ears or ("deepgram" if script.speaks else "none")
+    ears = choice.ears or (configured_ears if configured_ears != "none" or not script.speaks else "deepgram")
     if script.speaks and ears == "none":
         raise SettingsError(f"--ears none: {choice.script} has the caller speak; leave it out, or take `say` out")
     return ears, script
@@ -106,15 +110,23 @@ def demo_script() -> Script:
     return parse(files("lineside").joinpath("cli/caller.txt").read_text(encoding="utf-8"), "caller.txt")
 
 
-def _settings(choice: CallChoice, ears: str, script: Script) -> Settings:
-    """What is configured, but for what was chosen; and an agent that can be called, before anything is started."""
-    settings = load()
+def _settings(settings: Settings, choice: CallChoice, ears: str, script: Script) -> Settings:
+    """What is configured, but for what was chosen; and an agent that can be called, before anything is started.
+
+    Raises:
+        SettingsError: the agent cannot be called, or what is configured does not fit whoever listens.
+    """
     chosen: dict[str, object] = {"voice": choice.voice, "ears": ears}
     if choice.agent is not None:
         chosen["agent"] = choice.agent
     if script.prompted and not settings.lineside.silence_s:
         chosen["silence_s"] = SILENCE_S
     lineside = settings.lineside.model_copy(update=chosen)
+    if lineside.eager and ears not in EAGER_EARS:
+        raise SettingsError(
+            f"LINESIDE_EAGER is on, but who hears this call ({ears}) cannot tell that the caller has probably "
+            f"finished. Give --ears {' or '.join(EAGER_EARS)}, or set LINESIDE_EAGER=false."
+        )
     load_agent(lineside.agent)
     return Settings(lineside, settings.twilio, settings.deepgram, settings.elevenlabs)
 
@@ -159,7 +171,6 @@ async def _provider_record(url: str, n_before: int = 0) -> ProviderRecord:
 
 
 def _write(out: Path, said: bytes, heard: bytes, report: dict[str, object]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     write_wav(out / "call.wav", said, heard)
     (out / "call.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
 
@@ -189,4 +200,6 @@ def _report(call: PhoneCall, picture: CallPicture, checks: list[Check]) -> dict[
 
 
 def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__, **asdict(value)}
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

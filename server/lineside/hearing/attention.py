@@ -105,7 +105,7 @@ class Attention:
 
     def _tell_of_echo(self, own: OwnVoice, gate: Gate) -> None:
         delay, gain = own.guard.delay, own.guard.gain
-        if self._echo_told or not gate.muted or delay is None or gain is None:
+        if self._echo_told or not (gate.muted and own.guard.needed) or delay is None or gain is None:
             return
         self._echo_told = True
         text = f"our own voice comes back after {delay:.2f} s at {gain:.0f} dB; it is not taken for the caller's"

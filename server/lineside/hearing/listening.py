@@ -7,6 +7,9 @@ understood yet is sent again. Its warnings are told as they come, ours are `EarW
 - `reconnected`: a new socket has given its first answer.
 - `refused`: the provider will not have us; the call goes on deaf.
 - `dropped`: audio was dropped that no socket took in time.
+
+A socket that has long said nothing, as a service that is silent about silence may, is sound or mute: its pings tell
+only that somebody is there. So it is replaced, but without a word, and not before the next one is open.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from lineside.wire.arrived import Arrived
 TICK = 0.5  # s between two looks at the deadlines, at most
 GAP = 0.5  # s without audio from the carrier that are not jitter any more
 TALKS = 2  # messages without news, after which a socket is known to tell of silence: the first may be a greeting
-UNTOLD = 60.0  # s of audio in which one that is not may say nothing; it is replaced then, sound or not
+UNTOLD = 60.0  # s of audio in which one that is not may say nothing; it is renewed then, sound or not
 QUEUE = 4  # messages; more than a socket that takes them promptly ever has waiting
 RETRIES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # s before each try after sockets that were of no use; the last is repeated
 STEADY = 10.0  # s; a socket that lived so long was of use
@@ -70,7 +73,7 @@ class Habits:
     So much less than `hold_s` that what it heard and did not answer is still held for the next one."""
     quiet_timeout: float
     """The same while none is open, for a service that tells of silence. One that has said something, but nothing of
-    silence, has a minute."""
+    silence, has `UNTOLD`, and is renewed then."""
     hold_s: float = HOLD_S
     """Seconds of audio held for a socket that is not there, or that may have to be sent again."""
     connect_timeout: float = 5.0
@@ -119,6 +122,7 @@ class Listening:
         self._retry: asyncio.TimerHandle | None = None
         self._pumping: asyncio.TimerHandle | None = None
         self._socket = self._connect()
+        self._renewal: ProviderSocket | None = None  # opens to take the place of a sound one
         self._ticking = self._loop.call_later(TICK, self._tick)
 
     @property
@@ -135,6 +139,7 @@ class Listening:
         """Close every socket; takes two seconds at the most."""
         self._closed = True
         self._stop_timers()
+        self._call_off()
         await asyncio.gather(*self._leaving, self._socket.close())
 
     # -- audio up ----------------------------------------------------------------------------------
@@ -179,10 +184,13 @@ class Listening:
         wait = TICK
         if self._socket.open:
             fed_for = self._fed_at + GAP - now
-            if self._overdue():
-                self._socket.fail(ProviderSilent(f"{self._habits.who}: no answer to {self._unanswered / RATE:.0f} s"))
-            else:
+            if self._unanswered < self._patience * RATE:
                 wait = fed_for if fed_for > EPSILON else self._idle(now)
+            elif self._patience < UNTOLD:
+                text = f"{self._habits.who}: no answer to {self._unanswered / RATE:.0f} s of audio"
+                self._socket.fail(ProviderSilent(text))
+            elif self._renewal is None:
+                self._renewal = self._connect()
             self._pump()
         elif self._lost_at is not None and now - self._lost_at >= ORPHAN:
             self._tell(self._wire.finish(deaf=False))
@@ -190,12 +198,12 @@ class Listening:
         if not (self._closed or self._deaf):
             self._ticking = self._loop.call_later(wait, self._tick)
 
-    def _overdue(self) -> bool:
+    @property
+    def _patience(self) -> float:
+        """Seconds of audio to which the present socket may say nothing."""
         if self._wire.unfinished:
-            limit = self._habits.answer_timeout
-        else:
-            limit = UNTOLD if 0 < self._n_quiet < TALKS else self._habits.quiet_timeout
-        return self._unanswered >= limit * RATE
+            return self._habits.answer_timeout
+        return UNTOLD if 0 < self._n_quiet < TALKS else self._habits.quiet_timeout
 
     def _idle(self, now: float) -> float:
         """The carrier sends nothing. Returns the seconds until the next look."""
@@ -241,9 +249,9 @@ class Listening:
             habits.who,
             habits.url,
             habits.headers,
-            on_open=self._opened,
+            on_open=lambda: self._opened(socket),
             on_message=lambda message: self._receive(socket, message),
-            on_end=self._ended,
+            on_end=lambda error: self._ended(socket, error),
             explain=habits.explain,
             explain_close=habits.explain_close,
             connect_timeout=habits.connect_timeout,
@@ -256,12 +264,29 @@ class Listening:
         self._retry = None
         self._socket = self._connect()
 
-    def _opened(self) -> None:
+    def _opened(self, socket: ProviderSocket) -> None:
+        if socket is self._renewal:
+            self._renew(socket)
         self._opened_at = self._sent_at = self._loop.time()
         self._answered = self._any_audio = False
         self._unanswered = self._n_quiet = 0
         self._resent = self._backlog.waiting
         self._pump()
+
+    def _renew(self, socket: ProviderSocket) -> None:
+        """Go over to a new socket, and take along what may be the beginning of something said."""
+        self._backlog.settle(self._wire.settled * RATE)
+        self._backlog.rewind()
+        self._arrivals.forget(self._backlog.n_released)
+        self._leave(self._socket)
+        self._socket, self._renewal = socket, None
+        self._tell(self._wire.lost())
+
+    def _call_off(self) -> None:
+        """Need no new socket after all."""
+        if self._renewal is not None:
+            self._leave(self._renewal)
+            self._renewal = None
 
     def _receive(self, socket: ProviderSocket, message: str | bytes) -> None:
         if self._closed or socket is not self._socket or not socket.alive:
@@ -274,6 +299,7 @@ class Listening:
         except ProtocolError as exc:
             socket.fail(ProviderUnavailable(str(exc)))
             return
+        self._call_off()
         self._unanswered = 0
         self._n_quiet += not (events or self._wire.unfinished)
         self._backlog.settle(self._wire.settled * RATE)
@@ -294,9 +320,14 @@ class Listening:
         self._missing = 0
         self._tell([EarWarned("reconnected", text)])
 
-    def _ended(self, error: ProviderError) -> None:
+    def _ended(self, socket: ProviderSocket, error: ProviderError) -> None:
         now = self._loop.time()
-        self._leave()
+        if socket is self._renewal:
+            self._call_off()
+            self._unanswered = 0  # the old one still takes audio, and has as long again
+            return
+        self._call_off()
+        self._leave(socket)
         self._missing += self._backlog.rewind()
         events = self._wire.lost()
         if isinstance(error, ProviderRefused):
@@ -316,9 +347,9 @@ class Listening:
         self._retry = self._loop.call_later(delay, self._reconnect)
         self._tell(events)
 
-    def _leave(self) -> None:
-        """Let the socket that ended finish in its own time, but not outlive us."""
-        task = self._loop.create_task(self._socket.close(), name=f"{self._habits.who} goodbye")
+    def _leave(self, socket: ProviderSocket) -> None:
+        """Let a socket finish in its own time, but not outlive us."""
+        task = self._loop.create_task(socket.close(), name=f"{self._habits.who} goodbye")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 

@@ -20,6 +20,7 @@ import numpy as np
 from lineside.talk.echo_path import BANDS, REACH, SILENT_DB, SLOT, SLOT_S, SOONEST, EchoPath, Levels, decibels, powers
 
 HISTORY = 512  # slots of our voice, 10 s: 5 to come, and what may be asked about
+NOTED = 64  # pieces of our voice; at 100 to 200 ms each, more than is asked about
 BLOCK = 25  # slots learnt from at a time: half a second
 BLOCKS_KEPT = 6  # measured once more when the delay becomes known
 FOREIGN_KEPT = 256  # slots: 5 s of the caller's voice
@@ -207,8 +208,20 @@ class _Played:
     def __init__(self) -> None:
         self._powers = np.zeros((HISTORY, BANDS))
         self._end = 0  # the first slot of which nothing is known
+        self._noted: deque[tuple[float, bytes]] = deque(maxlen=NOTED)  # pieces that are not in it yet
 
     def add(self, audio: bytes, at: float) -> None:
+        """Noted only: most of it is never asked about where the line returns nothing."""
+        self._noted.append((at, audio))
+
+    def _reckon(self, start: int) -> None:
+        """Bring the powers up to date, but for pieces that were over before slot `start`."""
+        while self._noted:
+            at, audio = self._noted.popleft()
+            if at / SLOT_S + len(audio) / SLOT + 1 >= start:
+                self._add(audio, at)
+
+    def _add(self, audio: bytes, at: float) -> None:
         slot, part = divmod(round(at / SLOT_S * SLOT), SLOT)
         padded = SILENCE * part + audio + SILENCE * (-(part + len(audio)) % SLOT)
         end = slot + len(padded) // SLOT
@@ -220,11 +233,13 @@ class _Played:
             self._powers[np.arange(first, end) % HISTORY] += powers(padded[(first - slot) * SLOT :])
 
     def cut(self, at: float) -> None:
+        self._reckon(self._end - HISTORY)
         first = max(math.ceil(at / SLOT_S), self._end - HISTORY)
         self._powers[np.arange(first, self._end) % HISTORY] = 0
 
     def levels(self, start: int, stop: int) -> Levels:
         """Shape (stop - start, BANDS), in dB of full scale; silence where nothing is known."""
+        self._reckon(start)
         slots = np.arange(start, stop)
         power = self._powers[slots % HISTORY]
         power[(slots >= self._end) | (slots < self._end - HISTORY)] = 0
