@@ -127,7 +127,11 @@ class BargeIn:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Text to be spoken. A plain `str` says the same with everything at its default."""
+    """Text to be spoken. A plain `str` says the same with everything at its default.
+
+    Raises:
+        ValueError: `barge_in` is something else, such as the name of a policy.
+    """
 
     text: str
     interruptible: bool = True
@@ -140,6 +144,10 @@ class Say:
     """Or the language: the first named voice of it speaks."""
     fixed: bool = False
     """The same for every caller, such as a greeting: it is kept when it was spoken once, and then needs no provider."""
+
+    def __post_init__(self) -> None:
+        if self.barge_in is not None and not isinstance(self.barge_in, BargeIn):
+            raise ValueError(f'Say: barge_in is BargeIn("words") or BargeIn("vad"), not {self.barge_in!r}')
 
 
 @dataclass(frozen=True, slots=True)

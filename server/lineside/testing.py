@@ -8,6 +8,11 @@ For your own tests, and what `lineside call` and ours are made of:
             await sim.turn_over(call)
             assert "How can I help?" in sim.said(call)
 
+A caller who speaks follows a script of `caller`'s steps:
+
+    script = [caller.AfterAgent(), caller.Say("my balance please"), caller.Wait(2), caller.HangUp()]
+    await caller.Caller(call, script).run()
+
 On a loop made by `lineside.standin.clock.ClockLoop` waiting takes no time.
 """
 
@@ -29,6 +34,7 @@ from lineside.settings import LinesideSettings, Settings, TwilioSettings
 from lineside.settings_providers import DeepgramSettings, ElevenLabsSettings
 from lineside.standin.phone import Phone, PhoneCall, PhoneSettings
 from lineside.standin.provider import Provider
+from lineside.standin.recogniser import caller
 from lineside.standin.voice import StandinVoice
 from lineside.web.serving import serving
 
@@ -53,7 +59,8 @@ class Simulation:
 
     def said(self, call: PhoneCall) -> list[str]:
         """What the agent said in each of its turns that are over, whether heard or not."""
-        return [note.details["text"] for note in self.notes.get(call.call_sid, []) if "text" in note.details]
+        notes = self.notes.get(call.call_sid, [])
+        return [note.details["text"] for note in notes if note.kind in ("turn_ended", "turn_cut")]
 
     async def until(self, condition: Callable[[], Any], timeout: float = 120.0) -> None:
         """Let time pass until something holds.
@@ -162,5 +169,6 @@ __all__ = [
     "PhoneSettings",
     "Settings",
     "Simulation",
+    "caller",
     "simulation",
 ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineside.agents import blame
+from lineside.events import Say
 
 
 @contextmanager
@@ -33,6 +36,25 @@ def test_an_exception_from_a_library_is_placed_at_the_users_line() -> None:
     assert place.endswith(" in test_an_exception_from_a_library_is_placed_at_the_users_line")
 
 
+def test_an_exception_from_generated_code_is_placed_at_the_users_line() -> None:
+    name: Any = "vad"
+    with pytest.raises(ValueError, match="barge_in") as caught:
+        Say("Hello.", barge_in=name)
+    assert any(entry.filename == "<string>" for entry in traceback.extract_tb(caught.value.__traceback__))
+    place = blame.in_traceback(caught.value.__traceback__)
+    assert place
+    assert place.startswith(f"{__file__}:")
+    assert place.endswith(" in test_an_exception_from_generated_code_is_placed_at_the_users_line")
+
+
+def test_code_that_is_in_no_file_is_no_place() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(compile("1 / 0", "<string>", "exec"))
+    inner = caught.value.__traceback__
+    assert inner
+    assert blame.in_traceback(inner.tb_next) is None
+
+
 def test_an_exception_that_was_never_raised_has_no_place() -> None:
     assert blame.in_traceback(LookupError().__traceback__) is None
 
@@ -44,7 +66,6 @@ def test_an_exception_that_was_never_raised_has_no_place() -> None:
         (str(Path(asyncio.__file__).parent.parent / "site-packages" / "acme" / "client.py"), 1),
         ("/usr/lib/python3/dist-packages/acme.py", 1),
         (asyncio.__file__, 2),
-        ("<frozen importlib._bootstrap>", 2),
         (blame.__file__, 2),
     ],
 )

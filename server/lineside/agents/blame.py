@@ -18,7 +18,7 @@ from lineside.errors import AgentError
 logger = logging.getLogger(__name__)
 
 _OURS = str(Path(__file__).parents[1])
-_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "<frozen ")
+_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -64,8 +64,12 @@ def agent_error(exc: BaseException) -> AgentError:
 
 
 def _place(stack: Iterable[tuple[FrameType, int]]) -> str | None:
-    """The frame nearest to the user in a stack whose innermost frame comes first."""
-    nearest = min(stack, key=lambda each: _distance(each[0]), default=None)
+    """The frame nearest to the user in a stack whose innermost frame comes first.
+
+    Code that was generated, such as a dataclass's `__init__` (`<string>`), is in no file that anybody could look at.
+    """
+    in_files = (each for each in stack if not each[0].f_code.co_filename.startswith("<"))
+    nearest = min(in_files, key=lambda each: _distance(each[0]), default=None)
     if nearest is None:
         return None
     frame, line = nearest

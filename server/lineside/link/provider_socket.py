@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from lineside.errors import ProtocolError, ProviderError, ProviderRefused, ProviderUnavailable
+
+log = logging.getLogger(__name__)
 
 LARGEST = 16 * 1024 * 1024  # bytes; ElevenLabs' own limit, and well over what a minute of speech takes
 CLOSE_TIMEOUT = 1.0  # s; a peer that does not say goodbye by then is left without
@@ -57,7 +60,8 @@ class ProviderSocket:
 
     Args:
         who: the provider's name, for messages.
-        on_message: called with each message; a ProtocolError that it raises ends the socket.
+        on_message: called with each message; what it raises ends the socket, and is logged unless it is a
+            ProtocolError.
         on_end: called once with the reason, unless `close` was called first.
         on_open: called when the handshake is through.
         explain: what an upgrade refused with this HTTP status and body means; by default what the status says.
@@ -156,6 +160,9 @@ class ProviderSocket:
             error = ProviderUnavailable(f"{self._who} cannot be reached: {type(exc).__name__}: {exc}")
         except ProtocolError as exc:
             error = ProviderUnavailable(f"{self._who}: {exc}")
+        except Exception as exc:  # of whom we called: ours or a user's fault, and the connection ends here
+            log.exception("%s: the socket ends, as taking its message failed", self._who)
+            error = ProviderUnavailable(f"{self._who}: {type(exc).__name__}: {exc}")
         if not self._ended:
             self._ended = True
             self.open = False
