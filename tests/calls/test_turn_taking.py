@@ -250,7 +250,7 @@ async def test_the_latency_told_is_the_one_that_the_caller_felt(ears: str, round
         if answer["endpoint_ms"] is not None:
             assert answer["gap_ms"] == pytest.approx(answer["endpoint_ms"] + sum(steps), abs=1)
             felt = it.call.reply_delays()[-1] * 1000
-            # The caller's last sound is a leg older than its arrival here; the carrier's playout is what the marks tell.
+            # The caller's last sound is a leg older than its arrival here; marks tell of the carrier's playout.
             assert answer["gap_ms"] + round_trip_s * 500 == pytest.approx(felt, abs=60 + round_trip_s * 500)
 
 
